@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+#
+# What delve's own tests and examples are compiled with. Never exported, and nothing here touches the
+# flags of a project that delve is part of.
+
+option(DELVE_WARNINGS_AS_ERRORS "Stop at a warning in delve, its tests or examples" OFF)
+option(DELVE_PRECOMPILE "Compile LibTorch's headers once for all tests and examples"
+       ${DELVE_TOP_LEVEL})
+set(DELVE_SANITIZE "" CACHE STRING "Sanitizers for tests and examples, as for -fsanitize=")
+
+add_library(delve_flags INTERFACE)
+target_compile_options(delve_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+if(DELVE_WARNINGS_AS_ERRORS)
+  target_compile_options(delve_flags INTERFACE -Werror)
+endif()
+if(DELVE_SANITIZE)
+  set(sanitize "-fsanitize=${DELVE_SANITIZE}" -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(delve_flags INTERFACE ${sanitize})
+  target_link_options(delve_flags INTERFACE ${sanitize})
+endif()
+
+# All of delve, and what of it must work without LibTorch.
+add_library(delve_full INTERFACE)
+target_link_libraries(delve_full INTERFACE delve::delve delve_flags)
+add_library(delve_plain INTERFACE)
+target_include_directories(delve_plain INTERFACE "${PROJECT_SOURCE_DIR}/include")
+target_compile_features(delve_plain INTERFACE cxx_std_17)
+target_link_libraries(delve_plain INTERFACE Eigen3::Eigen fmt::fmt-header-only delve_flags)
+
+# Compiler caches work for whole folders of targets: only at top level.
+find_program(DELVE_CCACHE ccache)
+if(DELVE_TOP_LEVEL AND DELVE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Without this sloppiness nothing that uses a precompiled header would be cached.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros "${DELVE_CCACHE}")
+endif()
+
+if(DELVE_PRECOMPILE)
+  set(source "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp")
+  file(CONFIGURE OUTPUT "${source}" CONTENT "")
+  add_library(delve_precompiled OBJECT EXCLUDE_FROM_ALL "${source}")
+  target_link_libraries(delve_precompiled PRIVATE delve_full)
+  target_precompile_headers(delve_precompiled PRIVATE <torch/torch.h> <Eigen/Dense> <fmt/format.h>)
+  # ccache asks for one each of these.
+  target_compile_options(
+    delve_precompiled
+    PUBLIC $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>
+           "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")
+endif()
+
+# delve_program(NAME SOURCE... [LIBRARIES ...]): a program that uses LibTorch.
+function(delve_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBRARIES")
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE delve_full ${arg_LIBRARIES})
+  if(DELVE_PRECOMPILE)
+    target_compile_options(
+      ${name} PRIVATE $<TARGET_PROPERTY:delve_precompiled,INTERFACE_COMPILE_OPTIONS>)
+    target_precompile_headers(${name} REUSE_FROM delve_precompiled)
+  endif()
+endfunction()

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>    // std::all_of, std::any_of, std::find, std::stable_sort
+#include <chrono>       // std::chrono::steady_clock
+#include <cmath>        // std::isnan
+#include <cstdint>      // std::int64_t
+#include <exception>    // std::exception
+#include <iostream>     // std::cerr
+#include <limits>       // std::numeric_limits
+#include <memory>       // std::shared_ptr
+#include <optional>     // std::optional
+#include <stdexcept>    // std::invalid_argument, std::logic_error
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move, std::pair
+#include <vector>       // std::vector
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>  // fmt::join
+
+#include <delve/detail/epoch_review.hpp>
+#include <delve/detail/observed_layer.hpp>
+#include <delve/forward_hook.hpp>
+#include <delve/layers.hpp>
+#include <delve/options.hpp>
+#include <delve/record.hpp>
+#include <delve/writers/registry.hpp>
+#include <delve/writers/writer.hpp>
+
+namespace delve {
+
+/// Says that what runs while it lives is evaluation, in whatever mode the modules are.
+/// @see CheckLayerSat::evaluating
+class [[nodiscard]] EvaluationGuard {
+ public:
+  explicit EvaluationGuard(std::shared_ptr<detail::Observation> observation)
+      : observation_(std::move(observation)) {
+    ++observation_->evaluation_guards;
+  }
+  EvaluationGuard(const EvaluationGuard&) = delete;
+  EvaluationGuard& operator=(const EvaluationGuard&) = delete;
+  ~EvaluationGuard() { --observation_->evaluation_guards; }
+
+ private:
+  std::shared_ptr<detail::Observation> observation_;
+};
+
+/// Watches what the layers of a model do with their data while it trains, and reports each epoch
+/// how many directions of its space each layer fills: its saturation.
+///
+///     delve::CheckLayerSat tracker("runs/vgg16", "plotcsv", model);
+///     for (int epoch = 0; epoch < epochs; ++epoch) {
+///       train(model);
+///       evaluate(model);
+///       tracker.add_scalar("accuracy", accuracy);
+///       tracker.add_saturations();
+///     }
+///     tracker.close();
+///
+/// The model stays as it is. Outputs of its layers are summed on their device, in Scalar, training
+/// and evaluation apart by each layer's own is_training(). A forward never waits for the device;
+/// add_saturations() does.
+///
+/// Training does not die of it: after construction, only misuse throws (a call after close(), an
+/// unknown name). Everything else that goes wrong is told once, through on_warning, and kept in
+/// problems().
+///
+/// The layers may run in several threads at once; the members are for one thread at a time. While
+/// it records, nothing else of the program is different; while it does not, LibTorch runs as if it
+/// were not there. Neither it nor its hooks keep the model alive. It cannot be copied or moved.
+template <typename Scalar = double>
+class CheckLayerSat {
+ public:
+  /// Begins to record.
+  /// @param savefile what the names of files begin with, "runs/vgg16"; missing folders are made
+  /// @param save_to a key ("csv", "plotcsv", "console", …: writers/registry.hpp), a writer, or a
+  ///   list of both
+  /// @param modules what to track: a module, holder or shared_ptr, or a list, with names if wished
+  /// @throws std::invalid_argument where an option is out of its range, a name is unknown or taken
+  ///   twice, or there is nothing to track; it says which, and what there is
+  CheckLayerSat(const std::string& savefile, const WriterList& save_to, const Modules& modules,
+                CheckLayerSatOptions options = {})
+      : observation_(std::make_shared<detail::Observation>(std::move(options))),
+        epoch_(this->options().initial_epoch()) {
+    for (const FoundLayer& layer : chosen_layers(modules)) {
+      layers_.push_back(std::make_shared<Layer>(layer, observation_));
+    }
+    if (!this->options().nosave()) {
+      writers_ = save_to.make({savefile, epoch_, this->options().writer_args()});
+    }
+    for (const std::shared_ptr<Writer>& writer : writers_) {
+      writer->on_problem([observation = observation_](std::string_view message) {
+        observation->problems.tell_once(std::string(message), std::string(message));
+      });
+    }
+    resume();
+    if (this->options().verbose()) say_what_is_tracked();
+  }
+
+  CheckLayerSat(const CheckLayerSat&) = delete;
+  CheckLayerSat& operator=(const CheckLayerSat&) = delete;
+
+  /// close().
+  ~CheckLayerSat() { close(); }
+
+  /// Adds a number of the user's own, such as an accuracy, to the epoch's record. One of the same
+  /// name in the same epoch is replaced. Does not touch the device.
+  /// @throws std::invalid_argument where the name is empty; std::logic_error after close()
+  void add_scalar(const std::string& name, double value) {
+    require_open("add_scalar");
+    if (name.empty()) throw std::invalid_argument("delve::CheckLayerSat::add_scalar: no name");
+    for (auto& [known, old_value] : scalars_) {
+      if (known != name) continue;
+      old_value = value;
+      return;
+    }
+    scalars_.emplace_back(name, value);
+  }
+
+  /// Ends an epoch: computes the statistics of each layer and hands them to the writers. Waits for
+  /// the device, and takes a while for wide layers: one eigenvalue problem per layer and mode.
+  /// @param save whether to write now; otherwise the record waits for the next save()
+  /// @throws std::logic_error after close()
+  EpochRecord add_saturations(bool save = true) {
+    require_open("add_saturations");
+    const auto begin = std::chrono::steady_clock::now();
+    last_ = make_record();
+    scalars_.clear();
+    ++epoch_;
+    unsaved_.push_back(*last_);
+    for (const auto& layer : layers_) layer->begin_epoch();
+    if (save) this->save();
+    if (options().verbose()) {
+      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+      std::cerr << fmt::format("delve: epoch {} was reported in {:.3f} s\n", last_->epoch,
+                               taken.count());
+    }
+    return *last_;
+  }
+
+  /// A value of the last add_saturations(); none where it is missing there.
+  /// @param stat by the name it was asked for: "lsat"
+  /// @throws std::invalid_argument where no such layer is tracked or the statistic was not asked
+  /// for
+  [[nodiscard]] std::optional<double> last(std::string_view layer, std::string_view stat,
+                                           Mode mode) const {
+    require_known(layer, stat);
+    if (!last_) return std::nullopt;
+    for (const LayerRecord& record : last_->layers) {
+      if (record.layer != layer || record.mode != mode) continue;
+      for (const Value& value : record.values) {
+        if (value.stat == stat && !std::isnan(value.value)) return value.value;
+      }
+    }
+    return std::nullopt;
+  }
+
+  /// Takes the hooks away; data already summed is kept.
+  void stop() { hooks_.clear(); }
+
+  /// Records again after stop().
+  /// @throws std::logic_error after close()
+  void resume() {
+    require_open("resume");
+    if (is_recording()) return;
+    for (const auto& layer : layers_) {
+      layer->module().visit([&](const torch::nn::Module& module) {
+        hooks_.push_back(
+            register_forward_hook(module, [layer](const ForwardCall& call) { layer->take(call); }));
+      });
+    }
+  }
+
+  [[nodiscard]] bool is_recording() const { return !hooks_.empty(); }
+
+  /// Counts every forward as evaluation as long as the guard lives, in all threads: for programs
+  /// that evaluate without eval().
+  EvaluationGuard evaluating() { return EvaluationGuard(observation_); }
+
+  /// Hands the writers what waits for it.
+  /// @throws std::logic_error after close()
+  void save() {
+    require_open("save");
+    for (const EpochRecord& record : unsaved_) {
+      for (const std::shared_ptr<Writer>& writer : writers_) writer->write(record);
+    }
+    unsaved_.clear();
+  }
+
+  /// Stops, reports what came since the last add_saturations() as a last epoch, and closes the
+  /// writers. A second call does nothing. Never throws.
+  void close() noexcept {
+    if (is_closed_) return;
+    try {
+      stop();
+      if (!scalars_.empty() || saw_data(Mode::Train) || saw_data(Mode::Eval)) {
+        add_saturations(/*save=*/false);
+      }
+      save();
+      for (const std::shared_ptr<Writer>& writer : writers_) writer->close();
+    } catch (const std::exception& error) {
+      observation_->problems.tell_once("close", fmt::format("close(): {}", error.what()));
+    }
+    is_closed_ = true;
+  }
+
+  /// All that went wrong so far without stopping the training, each told once.
+  [[nodiscard]] std::vector<std::string> problems() const {
+    return observation_->problems.messages();
+  }
+
+  /// The settings that hold.
+  [[nodiscard]] const CheckLayerSatOptions& options() const { return observation_->options; }
+
+  /// The names of the tracked layers, in the order of their registration.
+  [[nodiscard]] std::vector<std::string> layer_names() const {
+    std::vector<std::string> names;
+    for (const auto& layer : layers_) names.push_back(layer->name());
+    return names;
+  }
+
+ private:
+  using Layer = detail::ObservedLayer<Scalar>;
+
+  void require_open(std::string_view function) const {
+    if (!is_closed_) return;
+    throw std::logic_error(
+        fmt::format("delve::CheckLayerSat::{}: the tracker is closed", function));
+  }
+
+  void require_known(std::string_view layer, std::string_view stat) const {
+    std::vector<std::string> stats;
+    for (const Statistic& statistic : observation_->statistics) stats.push_back(statistic.name);
+    const std::vector<std::string> layers = layer_names();
+    const auto require = [](std::string_view what, std::string_view name,
+                            const std::vector<std::string>& known) {
+      if (std::find(known.begin(), known.end(), name) != known.end()) return;
+      throw std::invalid_argument(
+          fmt::format("delve::CheckLayerSat::last: no {} \"{}\"; there are {}", what, name,
+                      fmt::join(known, ", ")));
+    };
+    require("layer", layer, layers);
+    require("statistic", stat, stats);
+  }
+
+  [[nodiscard]] std::vector<FoundLayer> chosen_layers(const Modules& modules) const {
+    std::vector<FoundLayer> found = find_layers(modules);
+    for (const std::string& name : options().ignore_layer_names()) {
+      if (std::any_of(found.begin(), found.end(),
+                      [&](const auto& it) { return it.name == name; })) {
+        continue;
+      }
+      observation_->problems.tell_once(
+          "ignore " + name,
+          fmt::format("ignore_layer_names holds \"{}\", and no layer is called so", name));
+    }
+    std::vector<FoundLayer> chosen;
+    for (const FoundLayer& layer : found) {
+      if (is_chosen(layer)) chosen.push_back(layer);
+    }
+    if (!chosen.empty()) return chosen;
+    std::vector<std::string> seen;
+    for (const FoundLayer& layer : found) {
+      seen.push_back(fmt::format("{} ({}{})", layer.name, layer.module.get().name(),
+                                 layer.kind != nullptr ? ", left out by the options" : ""));
+    }
+    throw std::invalid_argument(fmt::format(
+        "delve::CheckLayerSat: there is no layer to track. Found: {}. Kinds that can be "
+        "tracked: {}",
+        seen.empty() ? "nothing" : fmt::format("{}", fmt::join(seen, ", ")), layer_kind_names()));
+  }
+
+  [[nodiscard]] bool is_chosen(const FoundLayer& layer) const {
+    if (layer.kind == nullptr) return false;
+    if (!options().include_conv() && layer.kind->family == LayerFamily::Convolution) return false;
+    const std::vector<std::string>& ignored = options().ignore_layer_names();
+    if (std::find(ignored.begin(), ignored.end(), layer.name) != ignored.end()) return false;
+    return !options().layer_filter() || options().layer_filter()(layer.name, layer.module);
+  }
+
+  void say_what_is_tracked() const {
+    std::cerr << fmt::format("delve: tracking {} layers: {}\n", layers_.size(),
+                             fmt::join(layer_names(), ", "));
+  }
+
+  [[nodiscard]] bool saw_data(Mode mode) const {
+    return std::any_of(layers_.begin(), layers_.end(),
+                       [&](const auto& layer) { return layer->has_news(mode); });
+  }
+
+  /// The layers in the order of their first forward; those that were never called come last.
+  [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers_in_forward_order() const {
+    std::vector<std::pair<std::int64_t, std::shared_ptr<Layer>>> ordered;
+    for (const auto& layer : layers_) {
+      ordered.emplace_back(layer->order().value_or(std::numeric_limits<std::int64_t>::max()),
+                           layer);
+    }
+    std::stable_sort(ordered.begin(), ordered.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<std::shared_ptr<Layer>> layers;
+    for (auto& [order, layer] : ordered) layers.push_back(std::move(layer));
+    return layers;
+  }
+
+  EpochRecord make_record() {
+    EpochRecord record{epoch_, scalars_, {}};
+    for (const Mode mode : {Mode::Train, Mode::Eval}) {
+      std::vector<LayerRecord> layers;
+      for (const auto& layer : layers_in_forward_order()) layers.push_back(layer->report(mode));
+      if (std::all_of(layers.begin(), layers.end(),
+                      [](const LayerRecord& layer) { return layer.status == Status::NoData; })) {
+        continue;
+      }
+      if (options().average_sat()) add_average(layers, mode, record);
+      record.layers.insert(record.layers.end(), layers.begin(), layers.end());
+    }
+    detail::review_epoch(record, layers_, hooks_, observation_->problems);
+    if (!options().layerwise_sat()) record.layers.clear();
+    return record;
+  }
+
+  /// The mean saturation of the layers that have one.
+  static void add_average(const std::vector<LayerRecord>& layers, Mode mode, EpochRecord& record) {
+    double sum = 0;
+    int count = 0;
+    for (const LayerRecord& layer : layers) {
+      for (const Value& value : layer.values) {
+        if (value.stat != "lsat" || std::isnan(value.value)) continue;
+        sum += value.value;
+        ++count;
+      }
+    }
+    if (count > 0) {
+      record.scalars.emplace_back(fmt::format("average-{}-sat", to_string(mode)), sum / count);
+    }
+  }
+
+  const std::shared_ptr<detail::Observation> observation_;
+  std::vector<std::shared_ptr<Layer>> layers_;
+  std::vector<std::shared_ptr<Writer>> writers_;
+  std::vector<RemovableHandle> hooks_;  // empty while stopped
+  std::vector<std::pair<std::string, double>> scalars_;
+  std::vector<EpochRecord> unsaved_;
+  std::optional<EpochRecord> last_;
+  std::int64_t epoch_;
+  bool is_closed_ = false;
+};
+
+}  // namespace delve

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>    // std::clamp, std::max, std::min
+#include <cmath>        // INFINITY
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <stdexcept>    // std::invalid_argument
+#include <type_traits>  // std::is_same_v
+#include <vector>       // std::vector
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <delve/detail/plain_mode.hpp>
+
+namespace delve {
+
+/// In what precision products of activations are formed, before they are summed in Scalar.
+enum class Products {
+  Float32,  ///< in float32 where the activations are not wider: enough for leading eigenvalues
+  Float64,  ///< for what hangs on small eigenvalues, such as determinants
+};
+
+/// Mean and covariance of data that comes in batches, on the device where it comes.
+///
+///     Σ = 1/n · Σᵢ (xᵢ − m)(xᵢ − m)ᵀ       m = 1/n · Σᵢ xᵢ
+///
+/// the population covariance, by the shifted-data algorithm: with s near the data and yᵢ = xᵢ − s,
+/// 1/n · Σᵢ yᵢyᵢᵀ − (1/n · Σᵢ yᵢ)(1/n · Σᵢ yᵢ)ᵀ cancels nothing, however far from the origin the
+/// data lies (Chan, Golub & LeVeque, "Algorithms for computing the sample variance", The American
+/// Statistician 37(3), 1983). s is the mean of the first good batch. The y are scaled by a power of
+/// two as well, so that products of activations of 1e30 do not overflow.
+///
+/// No batch is dropped or weighted: but for rounding, the result depends neither on how the data is
+/// split into batches nor on their order. Only a batch with a NaN or an infinity is left out whole,
+/// and counted. That is decided on the device: update() never waits for it. Small batches are kept
+/// as rows until a product is worth it.
+///
+/// Scalar, float or double, is the type of the sums. Not thread-safe.
+template <typename Scalar = double>
+class Covariance {
+  static_assert(std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>,
+                "delve::Covariance sums in float or double");
+
+ public:
+  explicit Covariance(Products products = Products::Float32) : products_(products) {}
+  Covariance(Covariance&&) noexcept = default;
+  Covariance& operator=(Covariance&&) noexcept = default;
+
+  /// Takes one batch in. Never waits for the device.
+  /// @param rows (n, d) or (b, n, d), of any strides and any floating type; the last axis is that
+  ///   of the features. It is not kept. An empty batch changes nothing. Where its device is not
+  ///   that of the sums, they follow it.
+  /// @throws std::invalid_argument where the shape or the type is another, or d is not as before
+  void update(const at::Tensor& rows);
+
+  /// Adds all that another accumulator has seen, as if this one had seen it too. The result of the
+  /// other one stays the same.
+  /// @throws std::invalid_argument where the widths differ
+  void merge(Covariance& other);
+
+  /// Forgets all data and frees its memory.
+  void reset() { *this = Covariance(products_); }
+
+  /// d; 0 before the first batch.
+  [[nodiscard]] std::int64_t width() const { return width_; }
+
+  /// n: the data points in the sums. Waits for the device.
+  [[nodiscard]] std::int64_t samples() const;
+
+  /// How many batches were left out for a value that is not finite. Waits for the device.
+  [[nodiscard]] std::int64_t skipped_batches() const;
+
+  /// m: (d), float64, on the device. Needs samples() > 0.
+  [[nodiscard]] at::Tensor mean();
+
+  /// Σ: (d, d), float64, symmetric, on the device. Needs samples() > 0.
+  [[nodiscard]] at::Tensor matrix();
+
+  /// A symmetric float64 matrix with the non-zero eigenvalues of Σ: Σ itself, or, as long as fewer
+  /// than d data points have come and none was folded yet, the (n, n) Gram matrix 1/n · YYᵀ of the
+  /// centred rows Y. Needs samples() > 0. Waits for the device.
+  [[nodiscard]] at::Tensor spectral_matrix();
+
+  /// Where the sums are. Needs width() > 0.
+  [[nodiscard]] at::Device device() const { return count_.device(); }
+
+  /// The type of the sums.
+  static constexpr at::ScalarType kSumType =
+      std::is_same_v<Scalar, float> ? at::kFloat : at::kDouble;
+
+ private:
+  void begin(const at::Tensor& rows);
+  void move_to(at::Device device);
+  void append(const at::Tensor& rows, std::int64_t count);
+  void flush();
+  void choose_shift(const at::Tensor& rows, const at::Tensor& first_row);
+  void fold(const at::Tensor& rows);
+  void add_to(at::Tensor& product, at::Tensor& sum, const at::Tensor& rows) const;
+  [[nodiscard]] at::Tensor shifted(const at::Tensor& rows, bool by_feature) const;
+  [[nodiscard]] at::Tensor gram_matrix() const;
+
+  struct FiniteRows {
+    at::Tensor rows;         // (n) bool: belongs to a batch that is finite throughout
+    at::Tensor bad_batches;  // () float64
+  };
+  [[nodiscard]] FiniteRows finite_rows() const;
+
+  [[nodiscard]] at::ScalarType product_type(const at::Tensor& rows) const {
+    const bool wide = products_ == Products::Float64 || rows.scalar_type() == at::kDouble;
+    return wide ? at::kDouble : at::kFloat;
+  }
+  /// How many rows wait at most: a product of d × d should not cost more to add than to form.
+  [[nodiscard]] std::int64_t capacity() const {
+    return std::clamp<std::int64_t>(width_, 256, 2048);
+  }
+  [[nodiscard]] std::int64_t waiting_count() const {
+    return batch_ends_.empty() ? 0 : batch_ends_.back();
+  }
+  [[nodiscard]] at::Tensor waiting_rows() const { return waiting_.narrow(0, 0, waiting_count()); }
+
+  Products products_;
+  std::int64_t width_ = 0;
+
+  // Sums over the y = (x − shift) · scale of all rows that do not wait; all on one device.
+  at::Tensor shift_;    // (d)
+  at::Tensor scale_;    // ()
+  at::Tensor count_;    // () float64
+  at::Tensor skipped_;  // () float64
+  at::Tensor sum_;      // (d) of Scalar
+  at::Tensor product_;  // (d, d) of Scalar, lower triangle; undefined before rows are folded
+  int shifts_tried_ = 0;
+
+  at::Tensor waiting_;                    // (capacity, d)
+  std::vector<std::int64_t> batch_ends_;  // of the waiting rows: where each batch ends
+};
+
+namespace detail {
+
+/// Rows that are multiplied at a time: few enough to stay in a cache, and for float32 to sum them.
+constexpr std::int64_t kRowsPerBlock = 16384;
+
+/// How many positions a sample must have for one product a sample to be faster than one product of
+/// all rows, copied into order first. Measured on VGG16's layers: 1024 positions 13 against 38 ms,
+/// 256: 10 against 13, 64: 9 against 9, 16: 11 against 7.
+constexpr std::int64_t kPositionsWorthAProduct = 128;
+
+/// A bad first batch must not become the shift. Whether it was bad is known to the device alone, so
+/// the choice is offered again with the next batches, and taken if nothing was summed so far.
+constexpr int kShiftAttempts = 4;
+
+/// Columns that are multiplied at a time. Products of the first with the last ones and the other
+/// way round are the same, so half of all blocks are enough. Measured: docs/performance.md.
+inline std::int64_t columns_per_block(std::int64_t width) {
+  return std::max<std::int64_t>(256, width / 8);
+}
+
+/// So many times as large as the data so far, values are too large for their float32 products.
+constexpr double kLargest = 1e15;
+
+/// Whether each sample of (b, n, d) is stored feature by feature, as an NCHW tensor is.
+inline bool is_stored_by_feature(const at::Tensor& rows) {
+  return rows.stride(1) == 1 && rows.stride(2) != 1 && rows.size(1) >= kPositionsWorthAProduct;
+}
+
+/// Adds yᵀy, for y of shape (n, d), to the lower triangle of a sum.
+inline void add_product(at::Tensor& sum, const at::Tensor& y) {
+  const std::int64_t width = y.size(1);
+  const std::int64_t block = columns_per_block(width);
+  for (std::int64_t i = 0; i < width; i += block) {
+    const at::Tensor left = y.narrow(1, i, std::min(block, width - i)).t();
+    const at::Tensor sums = sum.narrow(0, i, left.size(0));
+    for (std::int64_t j = 0; j <= i; j += block) {
+      const at::Tensor right = y.narrow(1, j, std::min(block, width - j));
+      at::Tensor target = sums.narrow(1, j, right.size(1));
+      if (sum.scalar_type() == y.scalar_type()) {
+        target.addmm_(left, right);
+      } else {
+        target.add_(at::mm(left, right));
+      }
+    }
+  }
+}
+
+}  // namespace detail
+
+template <typename Scalar>
+void Covariance<Scalar>::update(const at::Tensor& rows) {
+  if ((rows.dim() != 2 && rows.dim() != 3) || !rows.is_floating_point()) {
+    throw std::invalid_argument(
+        fmt::format("delve::Covariance::update: rows must be (n, d) or (b, n, d) of a floating "
+                    "type; these have {} axes and type {}",
+                    rows.dim(), c10::toString(rows.scalar_type())));
+  }
+  if (rows.numel() == 0) return;
+  const detail::PlainMode plain;
+  if (width_ == 0) begin(rows);
+  if (rows.size(-1) != width_) {
+    throw std::invalid_argument(
+        fmt::format("delve::Covariance::update: these rows have {} features, the ones before {}",
+                    rows.size(-1), width_));
+  }
+  if (rows.device() != device()) move_to(rows.device());
+  const std::int64_t count = rows.numel() / width_;
+  if (count < capacity()) {
+    append(rows, count);
+  } else {
+    choose_shift(rows, rows.dim() == 2 ? rows[0] : rows[0][0]);
+    fold(rows);
+  }
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::begin(const at::Tensor& rows) {
+  width_ = rows.size(-1);
+  const at::TensorOptions options = at::TensorOptions(rows.device()).dtype(product_type(rows));
+  shift_ = at::zeros({width_}, options);
+  scale_ = at::ones({}, options);
+  count_ = at::zeros({}, options.dtype(at::kDouble));
+  skipped_ = at::zeros_like(count_);
+  sum_ = at::zeros({width_}, options.dtype(kSumType));
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::move_to(at::Device device) {
+  flush();
+  waiting_ = at::Tensor();
+  for (at::Tensor* sums : {&shift_, &scale_, &count_, &skipped_, &sum_, &product_}) {
+    if (sums->defined()) *sums = sums->to(device);
+  }
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::append(const at::Tensor& rows, std::int64_t count) {
+  const at::ScalarType type = product_type(rows);
+  const bool fits = waiting_.defined() && waiting_.scalar_type() == type;
+  if (!fits || waiting_count() + count > capacity()) flush();
+  if (!fits) {
+    waiting_ = at::empty({capacity(), width_}, at::TensorOptions(rows.device()).dtype(type));
+  }
+  waiting_.narrow(0, waiting_count(), count).view(rows.sizes()).copy_(rows);
+  batch_ends_.push_back(waiting_count() + count);
+}
+
+template <typename Scalar>
+typename Covariance<Scalar>::FiniteRows Covariance<Scalar>::finite_rows() const {
+  std::vector<std::int64_t> batch_of_row;
+  batch_of_row.reserve(static_cast<std::size_t>(waiting_count()));
+  for (std::size_t batch = 0; batch < batch_ends_.size(); ++batch) {
+    batch_of_row.resize(static_cast<std::size_t>(batch_ends_[batch]),
+                        static_cast<std::int64_t>(batch));
+  }
+  const at::Tensor batch = at::tensor(batch_of_row, at::kLong).to(device(), /*non_blocking=*/true);
+  // Neither a NaN nor an infinity is less than the limit.
+  const at::Tensor limit = at::where(count_.eq(0), at::full_like(count_, INFINITY),
+                                     detail::kLargest / scale_.to(at::kDouble));
+  const auto [smallest, largest] = at::aminmax(waiting_rows(), /*dim=*/1);
+  const at::Tensor row_is_bad = at::maximum(smallest.neg(), largest).lt(limit).logical_not();
+  const at::Tensor batch_is_bad =
+      at::zeros({static_cast<std::int64_t>(batch_ends_.size())}, count_.options())
+          .index_add_(0, batch, row_is_bad.to(at::kDouble))
+          .gt(0);
+  return {batch_is_bad.logical_not().index_select(0, batch), batch_is_bad.sum().to(at::kDouble)};
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::flush() {
+  if (batch_ends_.empty()) return;
+  const FiniteRows finite = finite_rows();
+  const at::Tensor is_good = finite.rows.unsqueeze(1);
+  const at::Tensor rows = waiting_rows();
+  const at::Tensor first_good = rows.index_select(0, finite.rows.to(at::kByte).argmax());
+  choose_shift(at::where(is_good, rows, first_good), first_good[0]);
+  // A row that equals the shift adds nothing to the sums.
+  if (!product_.defined()) product_ = at::zeros({width_, width_}, sum_.options());
+  add_to(product_, sum_, at::where(is_good, rows, shift_.to(rows.scalar_type())).unsqueeze(1));
+  count_.add_(finite.rows.sum());
+  skipped_.add_(finite.bad_batches);
+  batch_ends_.clear();
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::choose_shift(const at::Tensor& rows, const at::Tensor& first_row) {
+  if (shifts_tried_ == detail::kShiftAttempts) return;
+  ++shifts_tried_;
+  // By way of one row, so that the mean of a constant is that constant to the last bit, and a dead
+  // layer has no variance at all.
+  const at::Tensor first = first_row.to(shift_.scalar_type());
+  const at::Tensor deviation = (rows - first).reshape({-1, width_});
+  const at::Tensor mean = first + deviation.mean(0).to(first.scalar_type());
+  const at::Tensor power = deviation.abs().amax().to(scale_.scalar_type()).log2().floor();
+  const at::Tensor scale = power.neg().exp2();
+  const at::Tensor is_first = count_.eq(0).logical_and(at::isfinite(mean).all());
+  shift_ = at::where(is_first, mean, shift_);
+  scale_ = at::where(is_first.logical_and(at::isfinite(scale)), scale, scale_);
+}
+
+/// (x − shift) · scale, stored as the product wants it.
+template <typename Scalar>
+at::Tensor Covariance<Scalar>::shifted(const at::Tensor& rows, bool by_feature) const {
+  const at::ScalarType type = product_type(rows);
+  if (by_feature) return at::sub(rows.to(type), shift_.to(type)).mul_(scale_);
+  at::Tensor y = at::empty(rows.sizes(), rows.options().dtype(type));
+  return at::sub_out(y, rows, shift_.to(type)).mul_(scale_);
+}
+
+/// Adds the products and the rows of (b, n, d) to sums, block by block.
+template <typename Scalar>
+void Covariance<Scalar>::add_to(at::Tensor& product, at::Tensor& sum,
+                                const at::Tensor& rows) const {
+  const bool by_feature = detail::is_stored_by_feature(rows);
+  const std::int64_t block = std::max<std::int64_t>(1, detail::kRowsPerBlock / rows.size(1));
+  for (std::int64_t begin = 0; begin < rows.size(0); begin += block) {
+    const std::int64_t size = std::min(block, rows.size(0) - begin);
+    const at::Tensor y = shifted(rows.narrow(0, begin, size), by_feature);
+    sum.add_(y.sum(at::IntArrayRef{0, 1}));
+    if (by_feature) {
+      at::Tensor block_product = at::zeros({width_, width_}, y.options());
+      for (std::int64_t i = 0; i < size; ++i) detail::add_product(block_product, y[i]);
+      product.add_(block_product);
+    } else {
+      detail::add_product(product, y.view({-1, width_}));
+    }
+  }
+}
+
+/// Adds a batch to the sums at once, if it is finite.
+template <typename Scalar>
+void Covariance<Scalar>::fold(const at::Tensor& rows) {
+  at::Tensor product = at::zeros({width_, width_}, sum_.options());
+  at::Tensor sum = at::zeros_like(sum_);
+  add_to(product, sum, rows.dim() == 3 ? rows : rows.unsqueeze(1));
+  // Any value that is not finite, and any overflow, shows on the diagonal.
+  const at::Tensor is_bad = at::isfinite(product.diagonal().sum()).logical_not();
+  product.masked_fill_(is_bad, 0);
+  if (product_.defined()) {
+    product_.add_(product);
+  } else {
+    product_ = product;
+  }
+  sum_.add_(sum.masked_fill_(is_bad, 0));
+  count_.add_(is_bad.logical_not(), static_cast<double>(rows.numel() / width_));
+  skipped_.add_(is_bad);
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::merge(Covariance& other) {
+  const detail::PlainMode plain;
+  if (other.width_ == 0) return;
+  other.flush();
+  if (width_ == 0) begin(other.shift_.unsqueeze(0));
+  if (width_ != other.width_) {
+    throw std::invalid_argument(
+        fmt::format("delve::Covariance::merge: this one has {} features, the other one {}", width_,
+                    other.width_));
+  }
+  flush();
+  if (!other.product_.defined()) return;
+  const auto here = [&](const at::Tensor& tensor) { return tensor.to(device(), at::kDouble); };
+
+  const at::Tensor is_empty = count_.eq(0);
+  shift_ = at::where(is_empty, other.shift_.to(device(), shift_.scalar_type()), shift_);
+  scale_ = at::where(is_empty, other.scale_.to(device(), scale_.scalar_type()), scale_);
+
+  // The other one's y are r·y + δ in our coordinates; their sums follow by expansion.
+  const at::Tensor r = here(scale_) / here(other.scale_);
+  const at::Tensor delta = (here(other.shift_) - here(shift_)) * here(scale_);
+  const at::Tensor count = here(other.count_);
+  const at::Tensor sum = here(other.sum_) * r;
+  const at::Tensor cross = at::outer(sum + delta * (count / 2), delta);
+  if (!product_.defined()) product_ = at::zeros({width_, width_}, sum_.options());
+  product_.add_(here(other.product_) * r.square() + cross + cross.t());
+  sum_.add_(sum + delta * count);
+  count_.add_(count);
+  skipped_.add_(here(other.skipped_));
+}
+
+template <typename Scalar>
+std::int64_t Covariance<Scalar>::samples() const {
+  if (width_ == 0) return 0;
+  const detail::PlainMode plain;
+  const double waiting = batch_ends_.empty() ? 0 : finite_rows().rows.sum().template item<double>();
+  return static_cast<std::int64_t>(count_.item<double>() + waiting);
+}
+
+template <typename Scalar>
+std::int64_t Covariance<Scalar>::skipped_batches() const {
+  if (width_ == 0) return 0;
+  const detail::PlainMode plain;
+  const double waiting =
+      batch_ends_.empty() ? 0 : finite_rows().bad_batches.template item<double>();
+  return static_cast<std::int64_t>(skipped_.item<double>() + waiting);
+}
+
+template <typename Scalar>
+at::Tensor Covariance<Scalar>::mean() {
+  const detail::PlainMode plain;
+  flush();
+  return shift_.to(at::kDouble) + sum_.to(at::kDouble) / (count_ * scale_);
+}
+
+template <typename Scalar>
+at::Tensor Covariance<Scalar>::matrix() {
+  const detail::PlainMode plain;
+  flush();
+  const at::Tensor mean = sum_.to(at::kDouble) / count_;
+  const at::Tensor sigma = (product_.to(at::kDouble) / count_).sub_(at::outer(mean, mean)).tril_();
+  return (sigma + sigma.tril(-1).t()).div_(scale_.to(at::kDouble).square());
+}
+
+template <typename Scalar>
+at::Tensor Covariance<Scalar>::spectral_matrix() {
+  const detail::PlainMode plain;
+  const bool all_rows_wait = !product_.defined() && !batch_ends_.empty();
+  return all_rows_wait && waiting_count() < width_ ? gram_matrix() : matrix();
+}
+
+template <typename Scalar>
+at::Tensor Covariance<Scalar>::gram_matrix() const {
+  const at::Tensor rows =
+      waiting_rows().index_select(0, finite_rows().rows.nonzero().squeeze(1)).to(at::kDouble);
+  const at::Tensor centred = rows - rows.mean(0, /*keepdim=*/true);
+  return at::mm(centred, centred.t()).div_(rows.size(0));
+}
+
+}  // namespace delve

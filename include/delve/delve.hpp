@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Everything. Who needs only a part includes its header: each compiles alone.
+
+#include <delve/check_layer_sat.hpp>
+#include <delve/covariance.hpp>
+#include <delve/eigenvalues.hpp>
+#include <delve/features.hpp>
+#include <delve/forward_hook.hpp>
+#include <delve/layer_kind.hpp>
+#include <delve/layers.hpp>
+#include <delve/options.hpp>
+#include <delve/record.hpp>
+#include <delve/spectrum.hpp>
+#include <delve/statistics.hpp>
+#include <delve/version.hpp>
+#include <delve/writers/console.hpp>
+#include <delve/writers/csv.hpp>
+#include <delve/writers/function.hpp>
+#include <delve/writers/plot.hpp>
+#include <delve/writers/registry.hpp>
+#include <delve/writers/writer.hpp>

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>  // std::find
+#include <cstddef>    // std::size_t
+#include <cstdint>    // std::int64_t
+#include <memory>     // std::shared_ptr
+#include <string>     // std::string
+#include <vector>     // std::vector
+
+#include <fmt/format.h>
+
+#include <delve/detail/observed_layer.hpp>
+#include <delve/detail/problems.hpp>
+#include <delve/forward_hook.hpp>
+#include <delve/record.hpp>
+
+namespace delve::detail {
+
+/// How many data points a dimension should have for its variance to be that of the layer, not of
+/// the sample.
+constexpr std::int64_t kSamplesPerDimension = 10;
+
+/// The layers of a record for which a condition holds, each once, in either mode.
+template <typename Condition>
+std::vector<std::string> layers_where(const EpochRecord& record, const Condition& condition) {
+  std::vector<std::string> names;
+  for (const LayerRecord& layer : record.layers) {
+    const bool is_new = std::find(names.begin(), names.end(), layer.layer) == names.end();
+    if (is_new && condition(layer)) names.push_back(layer.layer);
+  }
+  return names;
+}
+
+/// Tells what a reader of the record must know to trust it, once for each layer.
+/// @param hooks one for each layer, or none while the tracker is stopped
+template <typename Layer>
+void review_epoch(const EpochRecord& record, const std::vector<std::shared_ptr<Layer>>& layers,
+                  const std::vector<RemovableHandle>& hooks, Problems& problems) {
+  if (record.layers.empty()) {
+    problems.tell_once(
+        "no data",
+        fmt::format("epoch {}: no layer saw data since the last add_saturations(). Was the model "
+                    "run only while the tracker was stopped, or was it another one that ran: a "
+                    "clone, a replica of data_parallel, a module made anew?",
+                    record.epoch));
+  }
+  problems.tell_once_of(
+      layers_where(record, [](const LayerRecord& it) { return it.status == Status::NoVariance; }),
+      "always returned the same, so that saturation and dimensionality are 0");
+  problems.tell_once_of(
+      layers_where(record, [](const LayerRecord& it) { return it.status == Status::NotConverged; }),
+      "eigenvalues could not be computed, and what hangs on them is missing");
+  problems.tell_once_of(
+      layers_where(record,
+                   [](const LayerRecord& it) {
+                     return it.samples > 0 && it.samples < kSamplesPerDimension * it.width;
+                   }),
+      "fewer than 10 data points a dimension (n data points cannot show more than n - 1 "
+      "directions), so that saturation may come out too low");
+
+  std::vector<std::string> skipped;
+  std::vector<std::string> frozen;
+  for (const auto& layer : layers) {
+    if (layer->skipped_batches() > 0) skipped.push_back(layer->name());
+    if (layer->is_frozen()) frozen.push_back(layer->name());
+  }
+  problems.tell_once_of(skipped, "batches with a NaN or an infinity were left out");
+  problems.tell_once_of(frozen,
+                        "in eval() while the model was training, and counted as evaluated; "
+                        "mode_from(ModeSource::Root) would count by the model's mode");
+
+  std::vector<std::string> ambiguous;
+  for (std::size_t i = 0; i < hooks.size() && hooks.size() == layers.size(); ++i) {
+    if (hooks[i].is_ambiguous()) ambiguous.push_back(layers[i]->name());
+  }
+  problems.tell_once_of(ambiguous,
+                        "share weight and bias and cannot be told apart; all their forwards are "
+                        "counted for the first of them");
+}
+
+}  // namespace delve::detail

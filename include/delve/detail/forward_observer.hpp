@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>    // std::remove_if, std::stable_partition
+#include <memory>       // std::unique_ptr
+#include <string_view>  // std::string_view
+#include <utility>      // std::exchange, std::move
+#include <vector>       // std::vector
+
+#include <ATen/record_function.h>
+
+#include <delve/detail/hook_registry.hpp>
+#include <delve/detail/recorded_values.hpp>
+#include <delve/layer_kind.hpp>
+
+// How forwards are recognised. LibTorch calls on_operator_start() and on_operator_end() around
+// every operator that a thread runs, nested ones included; a forward is the outermost operator that
+// takes a watched weight at the place where its kind of module hands it over (layer_kind.hpp).
+
+namespace delve::detail {
+
+/// A forward between the start and the end of its operator, or waiting for its bias.
+struct RecognisedForward final : at::ObserverContext {
+  struct Hook {
+    std::shared_ptr<HookTarget> target;
+    bool training;
+    const c10::StorageImpl* awaited_bias;  ///< nullptr: the output is complete as it is
+  };
+
+  std::vector<Hook> hooks;
+  torch::Tensor input;
+  const c10::TensorImpl* awaiting_sum = nullptr;  ///< to what the next operator must add the bias
+};
+
+struct ThreadState {
+  std::shared_ptr<const HookTable> table;
+  std::unique_ptr<RecognisedForward> awaiting_bias;
+  int backward_depth = 0;
+  bool in_forward = false;  // or in its hooks, whose own operators are of no interest
+};
+
+inline ThreadState& thread_state() {
+  thread_local ThreadState state;
+  return state;
+}
+
+HookRegistry& hook_registry();
+
+/// Whether a tensor is this weight or its transpose: all of the same storage, seen from the same
+/// place. A slice of a weight is not. Reads no data, so nothing is materialised or synchronised.
+inline bool is_view_of_all(const torch::Tensor& tensor, const torch::Tensor& weight) {
+  return weight.defined() && storage_of(tensor) == storage_of(weight) &&
+         tensor.storage_offset() == weight.storage_offset() && tensor.numel() == weight.numel();
+}
+
+inline bool is_same_bias(const torch::Tensor& argument, const torch::Tensor& bias) {
+  if (!argument.defined() || !bias.defined()) return argument.defined() == bias.defined();
+  return storage_of(argument) == storage_of(bias);
+}
+
+/// Adds the target's hook to the forward if these arguments are its module's.
+inline void add_if_taken_by(const std::shared_ptr<HookTarget>& target, const ForwardOperator& op,
+                            const torch::Tensor& weight, const torch::Tensor& bias,
+                            RecognisedForward& forward) {
+  target->module().visit([&](const torch::nn::Module& module) {
+    if (!is_view_of_all(weight, target->kind().weight(module))) return;
+    const torch::Tensor own_bias = target->kind().bias(module);
+    if (op.bias >= 0 && !is_same_bias(bias, own_bias)) return;
+    const bool awaits_bias = op.bias_follows && own_bias.defined();
+    forward.hooks.push_back(
+        {target, module.is_training(), awaits_bias ? storage_of(own_bias) : nullptr});
+  });
+}
+
+/// Two modules that share weight and bias look the same from here: the one registered first counts.
+inline void keep_first_module(std::vector<RecognisedForward::Hook>& hooks) {
+  const torch::nn::Module* first = hooks.front().target->module().address();
+  const auto others = std::stable_partition(hooks.begin(), hooks.end(), [&](const auto& hook) {
+    return hook.target->module().address() == first;
+  });
+  if (others == hooks.end()) return;
+  for (const RecognisedForward::Hook& hook : hooks) hook.target->set_ambiguous();
+  hooks.erase(others, hooks.end());
+}
+
+/// The forward that an operator with these arguments is; nullptr for every other operator.
+inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
+                                                    const ForwardOperator& op,
+                                                    RecordedInputs inputs, const HookTable& table) {
+  const torch::Tensor weight = leading_tensor(inputs, op.weight);
+  const torch::Tensor input = leading_tensor(inputs, op.input);
+  // A weight times itself is a penalty on it, not a forward.
+  if (!weight.defined() || !input.defined() || storage_of(input) == storage_of(weight)) return {};
+
+  const torch::Tensor bias = leading_tensor(inputs, op.bias);
+  auto forward = std::make_unique<RecognisedForward>();
+  const auto add_from = [&](const HookTable::Targets& targets) {
+    for (const std::weak_ptr<HookTarget>& candidate : targets) {
+      const std::shared_ptr<HookTarget> target = candidate.lock();
+      if (target && &target->kind() == &kind) {
+        add_if_taken_by(target, op, weight, bias, *forward);
+      }
+    }
+  };
+  if (const auto found = table.by_storage.find(storage_of(weight));
+      found != table.by_storage.end()) {
+    add_from(found->second);
+  }
+  if (forward->hooks.empty()) {
+    add_from(table.targets);
+    if (!forward->hooks.empty()) hook_registry().weight_has_moved();
+  }
+  if (forward->hooks.empty()) return {};
+  // With the bias still to come, its operator will tell; see recognise_bias().
+  if (forward->hooks.front().awaited_bias == nullptr) keep_first_module(forward->hooks);
+  forward->input = input;
+  return forward;
+}
+
+/// The forward that waited for its bias, if this operator adds it.
+inline std::unique_ptr<RecognisedForward> recognise_bias(std::unique_ptr<RecognisedForward> forward,
+                                                         RecordedInputs inputs) {
+  const torch::Tensor sum = leading_tensor(inputs, 0);
+  const torch::Tensor bias = leading_tensor(inputs, 1);
+  if (!sum.defined() || sum.unsafeGetTensorImpl() != forward->awaiting_sum || !bias.defined()) {
+    return {};
+  }
+  std::vector<RecognisedForward::Hook>& hooks = forward->hooks;
+  hooks.erase(std::remove_if(hooks.begin(), hooks.end(),
+                             [&](const auto& it) { return it.awaited_bias != storage_of(bias); }),
+              hooks.end());
+  if (hooks.empty()) return {};
+  keep_first_module(hooks);
+  for (RecognisedForward::Hook& hook : hooks) hook.awaited_bias = nullptr;
+  return forward;
+}
+
+inline std::unique_ptr<RecognisedForward> recognise(const at::RecordFunction& function,
+                                                    ThreadState& thread) {
+  const std::string_view name = function.name();
+  // Whatever operator comes next, the wait for a bias is over.
+  if (auto awaiting = std::exchange(thread.awaiting_bias, nullptr)) {
+    if (name == "aten::add_") return recognise_bias(std::move(awaiting), recorded_inputs(function));
+  }
+  for (const LayerKind& kind : layer_kinds()) {
+    for (const ForwardOperator& op : kind.operators) {
+      if (op.name != name) continue;
+      if (!thread.table || thread.table->version != hook_registry().version()) {
+        thread.table = hook_registry().table();
+      }
+      if (auto forward = recognise(kind, op, recorded_inputs(function), *thread.table)) {
+        return forward;
+      }
+    }
+  }
+  return {};
+}
+
+inline std::unique_ptr<at::ObserverContext> on_operator_start(const at::RecordFunction& function) {
+  ThreadState& thread = thread_state();
+  if (function.scope() == at::RecordScope::BACKWARD_FUNCTION) {
+    ++thread.backward_depth;
+    return {};
+  }
+  // Backward takes weights too, and TorchScript's does so at the very places of a forward.
+  if (thread.backward_depth > 0 || thread.in_forward) return {};
+  auto forward = recognise(function, thread);
+  thread.in_forward = forward != nullptr;
+  return forward;
+}
+
+inline void on_operator_end(const at::RecordFunction& function, at::ObserverContext* context) {
+  ThreadState& thread = thread_state();
+  if (function.scope() == at::RecordScope::BACKWARD_FUNCTION) {
+    --thread.backward_depth;
+    return;
+  }
+  if (context == nullptr) return;
+  auto& forward = static_cast<RecognisedForward&>(*context);
+  std::vector<torch::Tensor> outputs = recorded_outputs(function);
+  if (outputs.empty()) {
+    // The kernel threw: no forward took place.
+  } else if (forward.hooks.front().awaited_bias != nullptr) {
+    forward.awaiting_sum = outputs.front().unsafeGetTensorImpl();
+    thread.awaiting_bias = std::make_unique<RecognisedForward>(std::move(forward));
+  } else {
+    ForwardCall call{std::move(forward.input), std::move(outputs), false};
+    for (const RecognisedForward::Hook& hook : forward.hooks) {
+      call.training = hook.training;
+      hook.target->run(call);
+    }
+  }
+  thread.in_forward = false;
+}
+
+/// Never destroyed: an operator that began before the last hook went ends after it.
+inline HookRegistry& hook_registry() {
+  static auto& registry = *new HookRegistry(
+      at::RecordFunctionCallback(on_operator_start, on_operator_end)
+          .needsInputs(true)
+          .needsOutputs(true)
+          .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
+  return registry;
+}
+
+}  // namespace delve::detail

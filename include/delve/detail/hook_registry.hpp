@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>      // std::find
+#include <atomic>         // std::atomic
+#include <cstdint>        // std::uint64_t
+#include <exception>      // std::exception_ptr
+#include <functional>     // std::function
+#include <memory>         // std::shared_ptr, std::weak_ptr
+#include <mutex>          // std::mutex
+#include <unordered_map>  // std::unordered_map
+#include <utility>        // std::move
+#include <vector>         // std::vector
+
+#include <ATen/record_function.h>
+#include <torch/nn/module.h>
+
+#include <delve/detail/module_reference.hpp>
+#include <delve/layer_kind.hpp>
+
+namespace delve {
+
+/// What a forward hook is told of one forward of its module.
+struct ForwardCall {
+  torch::Tensor input;                 ///< the first tensor that the module's operator took
+  std::vector<torch::Tensor> outputs;  ///< at least one; an LSTM gives output, h_n and c_n
+  bool training;                       ///< the module's is_training() when its forward began
+};
+
+/// @see register_forward_hook
+using ForwardHook = std::function<void(const ForwardCall& call)>;
+
+namespace detail {
+
+inline const c10::StorageImpl* storage_of(const torch::Tensor& tensor) {
+  return tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
+}
+
+/// One registered hook, and the module that it watches without owning it.
+class HookTarget {
+ public:
+  HookTarget(const torch::nn::Module& module, const LayerKind& kind, ForwardHook hook)
+      : kind_(kind), module_(module), hook_(std::move(hook)) {}
+
+  [[nodiscard]] const LayerKind& kind() const { return kind_; }
+  [[nodiscard]] const ModuleReference& module() const { return module_; }
+
+  /// Runs the hook unless it was removed. What it throws is kept: LibTorch would swallow it.
+  void run(const ForwardCall& call) noexcept {
+    if (removed_.load(std::memory_order_acquire)) return;
+    try {
+      hook_(call);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+
+  void remove() { removed_.store(true, std::memory_order_release); }
+
+  /// What the hook threw first.
+  [[nodiscard]] std::exception_ptr error() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return error_;
+  }
+
+  /// A forward of this module may have been counted for another one, which shares weight and bias.
+  [[nodiscard]] bool is_ambiguous() const { return ambiguous_.load(std::memory_order_relaxed); }
+  void set_ambiguous() { ambiguous_.store(true, std::memory_order_relaxed); }
+
+ private:
+  const LayerKind& kind_;
+  ModuleReference module_;
+  ForwardHook hook_;
+  std::atomic<bool> removed_{false};
+  std::atomic<bool> ambiguous_{false};
+  mutable std::mutex mutex_;  // guards error_
+  std::exception_ptr error_;
+};
+
+/// The hooks, found by the storage of their module's weight as it was when the table was made.
+/// Holds none of them alive: threads keep their table until they run an operator again.
+struct HookTable {
+  using Targets = std::vector<std::weak_ptr<HookTarget>>;  // in the order of their registration
+
+  std::uint64_t version;
+  Targets targets;
+  std::unordered_map<const c10::StorageImpl*, Targets> by_storage;
+};
+
+/// The process's hooks. LibTorch is given our callback with the first hook and it is taken back
+/// with the last, so that a program in which nothing records runs as if we were not there.
+///
+/// Thread-safe.
+class HookRegistry {
+ public:
+  explicit HookRegistry(at::RecordFunctionCallback callback) : callback_(std::move(callback)) {}
+
+  void add(const std::shared_ptr<HookTarget>& target) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (targets_.empty()) handle_ = at::addGlobalCallback(callback_);
+    targets_.push_back(target);
+    outdate();
+  }
+
+  void remove(const std::shared_ptr<HookTarget>& target) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = std::find(targets_.begin(), targets_.end(), target);
+    if (found == targets_.end()) return;
+    target->remove();
+    targets_.erase(found);
+    if (targets_.empty()) at::removeCallback(handle_);
+    outdate();
+  }
+
+  /// Of the newest table; one atomic load, made at every operator.
+  [[nodiscard]] std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
+
+  /// The newest table. Made when somebody asks, so that registering many hooks costs no more.
+  std::shared_ptr<const HookTable> table() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!table_) table_ = make_table();
+    return table_;
+  }
+
+  /// To be called when a weight is not where the table says: its module was moved or loaded.
+  void weight_has_moved() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    outdate();
+  }
+
+ private:
+  std::shared_ptr<const HookTable> make_table() const {
+    auto table = std::make_shared<HookTable>();
+    table->version = version_.load(std::memory_order_relaxed);
+    for (const std::shared_ptr<HookTarget>& target : targets_) {
+      table->targets.push_back(target);
+      target->module().visit([&](const torch::nn::Module& module) {
+        const torch::Tensor weight = target->kind().weight(module);
+        if (weight.defined()) table->by_storage[storage_of(weight)].push_back(target);
+      });
+    }
+    return table;
+  }
+
+  void outdate() {
+    table_.reset();
+    version_.fetch_add(1, std::memory_order_release);
+  }
+
+  at::RecordFunctionCallback callback_;
+  std::mutex mutex_;  // guards all below but version_, which is only written under it
+  std::vector<std::shared_ptr<HookTarget>> targets_;
+  std::shared_ptr<const HookTable> table_;
+  std::atomic<std::uint64_t> version_{1};
+  at::CallbackHandle handle_ = 0;
+};
+
+}  // namespace detail
+}  // namespace delve

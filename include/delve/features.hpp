@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>  // std::max
+#include <cmath>      // std::lround
+#include <cstdint>    // std::int64_t
+#include <optional>   // std::optional
+#include <stdexcept>  // std::invalid_argument
+#include <tuple>      // std::get
+#include <vector>     // std::vector
+
+#include <ATen/ATen.h>
+
+#include <delve/layer_kind.hpp>
+
+namespace delve {
+
+/// What a convolution's output (B, C, H, W) contributes.
+enum class ConvMethod {
+  Channelwise,  ///< every position is a data point: B·H·W rows of C
+  Mean,         ///< the mean over all positions: B rows of C
+  Max,          ///< the largest value of all positions: B rows of C
+  Median,       ///< the lower median of all positions: B rows of C
+  Flatten,      ///< everything: B rows of C·H·W
+};
+
+/// What a recurrent layer's output contributes; T timesteps of U units.
+enum class TimeseriesMethod {
+  LastTimestep,   ///< B rows of U; of a backward half that is where it ends, at the first timestep
+  Timestepwise,   ///< the whole series: B rows of T·U, so T must not change
+  EveryTimestep,  ///< every timestep is a data point: B·T rows of U
+};
+
+/// How pictures are made smaller.
+enum class Interpolation { Nearest, Bilinear, Bicubic, Area };
+
+struct FeatureOptions {
+  ConvMethod conv_method = ConvMethod::Channelwise;
+  TimeseriesMethod timeseries_method = TimeseriesMethod::LastTimestep;
+  /// Unset: pictures are taken as they are.
+  std::optional<Interpolation> interpolation_strategy;
+  /// The longer side of a picture that is larger than this becomes this; pixels, at least 1.
+  std::int64_t interpolation_downsampling = 32;
+};
+
+namespace detail {
+
+/// Pictures (B, C, H, W) of which no side is longer than size, their aspect kept.
+inline at::Tensor downsampled(at::Tensor pictures, Interpolation strategy, std::int64_t size) {
+  const std::int64_t longer = std::max(pictures.size(2), pictures.size(3));
+  if (longer <= size) return pictures;
+  const auto shortened = [&](std::int64_t side) {
+    const double exact = static_cast<double>(side * size) / static_cast<double>(longer);
+    return std::max<std::int64_t>(1, std::lround(exact));
+  };
+  const std::int64_t shape[] = {shortened(pictures.size(2)), shortened(pictures.size(3))};
+  // Not every LibTorch interpolates float16 on the CPU.
+  if (pictures.scalar_type() != at::kDouble) pictures = pictures.to(at::kFloat);
+  switch (strategy) {
+    case Interpolation::Nearest:
+      return at::upsample_nearest2d(pictures, shape);
+    case Interpolation::Bilinear:
+      return at::upsample_bilinear2d(pictures, shape, /*align_corners=*/false);
+    case Interpolation::Bicubic:
+      return at::upsample_bicubic2d(pictures, shape, /*align_corners=*/false);
+    case Interpolation::Area:
+      return at::adaptive_avg_pool2d(pictures, shape);
+  }
+  throw std::invalid_argument("delve: unknown Interpolation");
+}
+
+inline at::Tensor convolution_rows(const at::Tensor& output, const FeatureOptions& options) {
+  at::Tensor pictures = output.dim() == 3 ? output.unsqueeze(0) : output;
+  if (options.interpolation_strategy) {
+    pictures =
+        downsampled(pictures, *options.interpolation_strategy, options.interpolation_downsampling);
+  }
+  switch (options.conv_method) {
+    case ConvMethod::Channelwise:
+      return pictures.permute({0, 2, 3, 1}).flatten(1, 2);
+    case ConvMethod::Mean:
+      return pictures.mean(at::IntArrayRef{2, 3});
+    case ConvMethod::Max:
+      return pictures.amax({2, 3});
+    case ConvMethod::Median:
+      return std::get<0>(pictures.flatten(2).median(2));
+    case ConvMethod::Flatten:
+      return pictures.flatten(1);
+  }
+  throw std::invalid_argument("delve: unknown ConvMethod");
+}
+
+/// The last state of the last layer: (B, U), both directions side by side. That state is what the
+/// output holds at each sequence's own end, whichever axis is time, and packed or not.
+inline at::Tensor last_timestep(const at::Tensor& output, const at::Tensor& states) {
+  const std::int64_t directions = output.size(-1) / states.size(-1);
+  return states.narrow(0, states.size(0) - directions, directions).transpose(0, 1).flatten(1);
+}
+
+inline at::Tensor recurrent_rows(const std::vector<at::Tensor>& outputs, bool batch_first,
+                                 const FeatureOptions& options) {
+  const at::Tensor& output = outputs.front();
+  const bool is_packed = output.dim() == 2;
+  const at::Tensor series = is_packed || batch_first ? output : output.transpose(0, 1);
+  switch (options.timeseries_method) {
+    case TimeseriesMethod::LastTimestep:
+      return last_timestep(output, outputs.at(1));
+    case TimeseriesMethod::Timestepwise:
+      if (is_packed) {
+        throw std::invalid_argument(
+            "TimeseriesMethod::Timestepwise needs sequences of one length, and these are packed; "
+            "use LastTimestep or EveryTimestep");
+      }
+      return series.flatten(1);
+    case TimeseriesMethod::EveryTimestep:
+      return series;
+  }
+  throw std::invalid_argument("delve: unknown TimeseriesMethod");
+}
+
+}  // namespace detail
+
+/// The data points of one forward: (n, d), or (b, n, d) where a sample gives n of them, the first
+/// axis being that of the batch. A view of the output where it can be. Never waits for the device.
+/// @param outputs as ForwardCall has them
+/// @param family what their axes mean
+/// @param batch_first of a recurrent layer: whether its axes are (B, T, U), not (T, B, U)
+/// @throws std::invalid_argument where the method does not fit the data
+inline at::Tensor data_matrix(const std::vector<at::Tensor>& outputs, LayerFamily family,
+                              bool batch_first, const FeatureOptions& options) {
+  const at::Tensor& output = outputs.front();
+  switch (family) {
+    case LayerFamily::Convolution:
+      return detail::convolution_rows(output, options);
+    case LayerFamily::Linear:
+      if (output.dim() == 1) return output.unsqueeze(0);
+      return output.dim() == 2 ? output : output.flatten(1, -2);
+    case LayerFamily::Recurrent:
+      return detail::recurrent_rows(outputs, batch_first, options);
+  }
+  throw std::invalid_argument("delve: unknown LayerFamily");
+}
+
+}  // namespace delve

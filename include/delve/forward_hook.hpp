@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <exception>    // std::rethrow_exception
+#include <memory>       // std::shared_ptr
+#include <stdexcept>    // std::invalid_argument
+#include <string>       // std::string
+#include <type_traits>  // std::enable_if_t, std::is_base_of_v
+#include <utility>      // std::declval, std::exchange, std::move
+
+#include <torch/nn/module.h>
+
+#include <delve/detail/forward_observer.hpp>
+
+namespace delve {
+
+namespace detail {
+
+template <typename Module, typename = void>
+struct IsHolder : std::false_type {};
+template <typename Module>
+struct IsHolder<
+    Module, std::enable_if_t<std::is_convertible_v<decltype(std::declval<const Module&>().ptr()),
+                                                   std::shared_ptr<const torch::nn::Module>>>>
+    : std::true_type {};
+
+template <typename Module>
+inline constexpr bool is_module = std::is_base_of_v<torch::nn::Module, Module>;
+template <typename Module>
+inline constexpr bool is_pointer =
+    std::is_convertible_v<const Module&, std::shared_ptr<const torch::nn::Module>>;
+
+}  // namespace detail
+
+/// Whether module_of() takes it.
+template <typename Module>
+inline constexpr bool is_module_like =
+    detail::is_module<Module> || detail::is_pointer<Module> || detail::IsHolder<Module>::value;
+
+/// The module behind a value, a shared_ptr, or a holder such as torch::nn::Linear.
+/// @throws std::invalid_argument where there is none behind it
+template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
+const torch::nn::Module& module_of(const Module& module) {
+  if constexpr (detail::is_module<Module>) {
+    return module;
+  } else if constexpr (detail::is_pointer<Module>) {
+    if (module == nullptr) throw std::invalid_argument("delve: the module is a null pointer");
+    return *module;
+  } else {
+    if (module.is_empty()) throw std::invalid_argument("delve: the module holder is empty");
+    return *module.ptr();
+  }
+}
+
+/// Takes a hook away, at the latest when it is destroyed. Move-only.
+///
+/// Thread-safe as far as distinct handles go. When remove() returns, the hook may still be running
+/// in another thread that was amid a forward; it will not be started again.
+class [[nodiscard]] RemovableHandle {
+ public:
+  RemovableHandle() = default;
+  explicit RemovableHandle(std::shared_ptr<detail::HookTarget> target)
+      : target_(std::move(target)) {}
+  RemovableHandle(RemovableHandle&&) noexcept = default;
+  RemovableHandle& operator=(RemovableHandle&& other) noexcept {
+    remove();
+    target_ = std::move(other.target_);
+    return *this;
+  }
+  ~RemovableHandle() { remove(); }
+
+  /// Takes the hook away; a second call does nothing.
+  void remove() {
+    if (const auto target = std::exchange(target_, nullptr)) detail::hook_registry().remove(target);
+  }
+
+  /// Rethrows what the hook threw first. A hook that throws does not disturb the forward, and it is
+  /// called again: see to it here, where an exception can be caught.
+  void check() const {
+    if (!target_) return;
+    if (const std::exception_ptr error = target_->error()) std::rethrow_exception(error);
+  }
+
+  /// Whether forwards of this module could not be told from those of another hooked module, for
+  /// they share weight and bias. Then the one registered first was given them all.
+  [[nodiscard]] bool is_ambiguous() const { return target_ && target_->is_ambiguous(); }
+
+ private:
+  std::shared_ptr<detail::HookTarget> target_;
+};
+
+/// Has a hook called at the end of every forward of a module: what PyTorch's register_forward_hook
+/// does in Python, and LibTorch does not offer. The module and the model around it stay as they
+/// are.
+///
+///     auto handle = delve::register_forward_hook(net->fc1, [](const delve::ForwardCall& call) {
+///       std::cout << call.outputs[0].sizes() << '\n';
+///     });
+///
+/// @param module a torch::nn::Module that layer_kinds() lists: by value (then it must outlive the
+///   handle), as a holder or as a shared_ptr. It is not kept alive. It may be moved to another
+///   device, loaded and trained meanwhile; clones of it are other modules and are not seen.
+/// @param hook called in the thread of the forward, in its grad, inference and autocast mode, as
+///   soon as the output is there and before anything in place happens to it. It may change the
+///   output in place. Operators that it runs call no hooks. Several hooks of a module run in the
+///   order in which they were registered.
+///
+/// A forward is recognised by the operator that takes the module's weight: calling
+/// torch::nn::functional with the weight of a module counts as its forward. Forwards that are
+/// recomputed in backward do not count again. Costs about 0.2 µs an operator while any hook in the
+/// process is registered, and nothing when none is.
+///
+/// Thread-safe. Never synchronises a device.
+/// @throws std::invalid_argument where the module's kind is not listed or it has no weight
+template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
+RemovableHandle register_forward_hook(const Module& module, ForwardHook hook) {
+  const torch::nn::Module& watched = module_of(module);
+  const LayerKind* kind = layer_kind_of(watched);
+  if (kind == nullptr) {
+    throw std::invalid_argument("delve::register_forward_hook: a " + watched.name() +
+                                " cannot be hooked; these can: " + layer_kind_names());
+  }
+  if (!hook) throw std::invalid_argument("delve::register_forward_hook: the hook is empty");
+  auto target = std::make_shared<detail::HookTarget>(watched, *kind, std::move(hook));
+  detail::hook_registry().add(target);
+  return RemovableHandle(std::move(target));
+}
+
+}  // namespace delve

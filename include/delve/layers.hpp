@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>        // std::function
+#include <initializer_list>  // std::initializer_list
+#include <set>               // std::set
+#include <stdexcept>         // std::invalid_argument
+#include <string>            // std::string
+#include <type_traits>       // std::enable_if_t
+#include <utility>           // std::move
+#include <vector>            // std::vector
+
+#include <fmt/format.h>
+#include <torch/nn/module.h>
+
+#include <delve/forward_hook.hpp>
+#include <delve/layer_kind.hpp>
+
+namespace delve {
+
+/// A module to look for layers in, with a prefix for their names if wished. Implicitly made from
+/// all that module_of() takes.
+struct NamedModule {
+  template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
+  NamedModule(const Module& root)  // NOLINT(google-explicit-constructor): a model is enough
+      : module(module_of(root)) {}
+
+  template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
+  NamedModule(std::string prefix, const Module& root)
+      : name(std::move(prefix)), module(module_of(root)) {}
+
+  std::string name;
+  std::reference_wrapper<const torch::nn::Module> module;
+};
+
+/// What a tracker is given to track: one module, or several, `{{"generator", g}, {"critic", c}}`.
+class Modules {
+ public:
+  template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
+  Modules(const Module& module)  // NOLINT(google-explicit-constructor): a model is enough
+      : modules_{NamedModule(module)} {}
+  Modules(std::initializer_list<NamedModule> modules) : modules_(modules) {}
+  Modules(std::vector<NamedModule> modules) : modules_(std::move(modules)) {}
+
+  [[nodiscard]] auto begin() const { return modules_.begin(); }
+  [[nodiscard]] auto end() const { return modules_.end(); }
+
+ private:
+  std::vector<NamedModule> modules_;
+};
+
+/// A layer found: its name, its kind, and the module handed in that it was found in.
+struct FoundLayer {
+  std::string
+      name;  ///< of the children on the way to it, "features-0"; of a root, that of its kind
+  const LayerKind* kind;  ///< nullptr where its kind cannot be tracked
+  std::reference_wrapper<const torch::nn::Module> module;
+  std::reference_wrapper<const torch::nn::Module> root;
+};
+
+namespace detail {
+
+inline std::string joined(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "-" + name;
+}
+
+/// Adds a module and all below it, in the order of their registration. One that is registered in
+/// several places is found in the first.
+inline void find_layers_below(const torch::nn::Module& module, const std::string& name,
+                              const torch::nn::Module& root,
+                              std::set<const torch::nn::Module*>& seen,
+                              std::vector<FoundLayer>& found) {
+  if (!seen.insert(&module).second) return;
+  const LayerKind* kind = layer_kind_of(module);
+  const auto children = module.named_children();
+  if (kind != nullptr || children.is_empty()) {
+    const bool is_nameless = name.empty() && kind != nullptr;
+    found.push_back({is_nameless ? std::string(kind->name) : name, kind, module, root});
+  }
+  for (const auto& child : children) {
+    find_layers_below(*child.value(), joined(name, child.key()), root, seen, found);
+  }
+}
+
+}  // namespace detail
+
+/// All leaves of the modules, and all layers whose kind is known, in the order of their
+/// registration.
+/// @throws std::invalid_argument where two layers to be tracked bear one name
+inline std::vector<FoundLayer> find_layers(const Modules& modules) {
+  std::vector<FoundLayer> found;
+  std::set<const torch::nn::Module*> seen;
+  for (const NamedModule& root : modules) {
+    detail::find_layers_below(root.module, root.name, root.module, seen, found);
+  }
+  std::set<std::string> names;
+  for (const FoundLayer& layer : found) {
+    if (layer.kind != nullptr && !names.insert(layer.name).second) {
+      throw std::invalid_argument(fmt::format(
+          "delve: two layers are called \"{}\"; give the modules names: {{{{\"first\", a}}, "
+          "{{\"second\", b}}}}",
+          layer.name));
+    }
+  }
+  return found;
+}
+
+}  // namespace delve

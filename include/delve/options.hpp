@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>    // std::find
+#include <cstdint>      // std::int64_t
+#include <functional>   // std::function
+#include <map>          // std::map
+#include <optional>     // std::optional
+#include <stdexcept>    // std::invalid_argument
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <vector>       // std::vector
+
+#include <c10/core/Device.h>
+#include <fmt/format.h>
+#include <torch/arg.h>
+
+#include <delve/covariance.hpp>
+#include <delve/features.hpp>
+#include <delve/statistics.hpp>
+
+namespace delve {
+
+/// Whose is_training() tells training from evaluation.
+enum class ModeSource {
+  Layer,  ///< that of the layer: one that is frozen in eval() counts as evaluated while others
+          ///< train
+  Root,   ///< that of the module handed to the tracker
+};
+
+/// Says of a layer whether it is to be tracked. It is asked once, at construction.
+using LayerFilter = std::function<bool(const std::string& name, const torch::nn::Module& module)>;
+
+/// Settings of a writer, by name.
+using WriterArgs = std::map<std::string, std::string>;
+
+/// Settings of a CheckLayerSat, read once, when it is constructed; chained, as in LibTorch:
+///
+///     CheckLayerSatOptions().stats({"lsat", "idim"}).conv_method(ConvMethod::Mean)
+///
+/// Names and defaults are those of Delve (Python).
+struct CheckLayerSatOptions {
+  /// What is reported of each layer, by name (statistics.hpp): at least one, none twice.
+  TORCH_ARG(std::vector<std::string>, stats) = {"lsat"};
+
+  /// The share of the variance that the dimensions counted by lsat and idim must explain; (0, 1].
+  TORCH_ARG(double, sat_threshold) = 0.99;
+
+  /// Which number lsat and idim count.
+  TORCH_ARG(IdimRule, idim_rule) = IdimRule::ExplainedVariance;
+
+  /// Every how manieth forward of a layer is taken, training and evaluation counted apart; >= 1.
+  TORCH_ARG(std::int64_t, log_interval) = 1;
+
+  /// How many samples (elements of a batch) a layer takes in each mode until the next
+  /// add_saturations(); >= 1. Unset: all.
+  TORCH_ARG(std::optional<std::int64_t>, max_samples) = std::nullopt;
+
+  /// What a convolution's output contributes.
+  TORCH_ARG(ConvMethod, conv_method) = ConvMethod::Channelwise;
+
+  /// What a recurrent layer's output contributes.
+  TORCH_ARG(TimeseriesMethod, timeseries_method) = TimeseriesMethod::LastTimestep;
+
+  /// How outputs of convolutions are made smaller before they are taken. Unset: not at all.
+  TORCH_ARG(std::optional<Interpolation>, interpolation_strategy) = std::nullopt;
+
+  /// The longest side, in pixels, that such an output then has; >= 1.
+  TORCH_ARG(std::int64_t, interpolation_downsampling) = 32;
+
+  /// Unset: every layer whose kind is known is tracked.
+  TORCH_ARG(LayerFilter, layer_filter);
+
+  /// Layers not to be tracked, by full name ("classifier-6").
+  TORCH_ARG(std::vector<std::string>, ignore_layer_names);
+
+  /// Whether convolutions are tracked.
+  TORCH_ARG(bool, include_conv) = true;
+
+  /// Whether each layer's values are reported.
+  TORCH_ARG(bool, layerwise_sat) = true;
+
+  /// Whether the mean saturation of all layers is reported, as the scalars "average-train-sat" and
+  /// "average-eval-sat".
+  TORCH_ARG(bool, average_sat) = false;
+
+  /// Whether add_saturations() forgets the data it reported. Otherwise each report is of all data
+  /// since the start.
+  TORCH_ARG(bool, reset_covariance) = true;
+
+  /// Whether nothing is written: no writer is made, values are had from add_saturations() alone.
+  TORCH_ARG(bool, nosave) = false;
+
+  /// Whether the tracker says on stderr which layers it tracks and how long each report took.
+  TORCH_ARG(bool, verbose) = false;
+
+  /// Where sums are kept. Unset: on the device of the activations.
+  TORCH_ARG(std::optional<c10::Device>, device) = std::nullopt;
+
+  /// The number of the first epoch; >= 0. Above 0, tables of a run before are gone on with.
+  TORCH_ARG(std::int64_t, initial_epoch) = 0;
+
+  /// What a writer made by key is told, by name ("width"); see registry.hpp for the names.
+  TORCH_ARG(WriterArgs, writer_args);
+
+  /// Whose mode tells training from evaluation.
+  TORCH_ARG(ModeSource, mode_from) = ModeSource::Layer;
+
+  /// In what precision products are formed. Unset: float64 if one of stats needs it, else float32.
+  TORCH_ARG(std::optional<Products>, products) = std::nullopt;
+
+  /// Is told of everything that goes wrong without stopping the training, once each, in the thread
+  /// where it went wrong. Unset: stderr is told.
+  TORCH_ARG(std::function<void(std::string_view)>, on_warning);
+};
+
+namespace detail {
+
+inline void require(bool holds, std::string_view option, std::string_view value,
+                    std::string_view valid) {
+  if (holds) return;
+  throw std::invalid_argument(
+      fmt::format("delve::CheckLayerSatOptions: {} is {}; it must be {}", option, value, valid));
+}
+
+/// The statistics asked for. @throws std::invalid_argument where a name is unknown or twice there
+inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options) {
+  const std::vector<std::string>& names = options.stats();
+  require(!names.empty(), "stats", "empty", "at least one name");
+  std::vector<Statistic> statistics;
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    require(std::find(names.begin(), name, *name) == name, "stats",
+            fmt::format("a list with \"{}\" in it twice", *name), "a list of different names");
+    statistics.push_back(find_statistic(*name));
+  }
+  return statistics;
+}
+
+/// @throws std::invalid_argument naming the first option out of its range, its value and the range
+inline void check_ranges(const CheckLayerSatOptions& options) {
+  const auto require_at_least = [](std::int64_t least, std::string_view option,
+                                   std::int64_t value) {
+    require(value >= least, option, fmt::to_string(value), fmt::format("at least {}", least));
+  };
+  require(options.sat_threshold() > 0 && options.sat_threshold() <= 1, "sat_threshold",
+          fmt::to_string(options.sat_threshold()), "above 0 and at most 1");
+  require_at_least(1, "log_interval", options.log_interval());
+  require_at_least(1, "max_samples", options.max_samples().value_or(1));
+  require_at_least(1, "interpolation_downsampling", options.interpolation_downsampling());
+  require_at_least(0, "initial_epoch", options.initial_epoch());
+}
+
+}  // namespace detail
+}  // namespace delve

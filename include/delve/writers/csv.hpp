@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <charconv>       // std::from_chars
+#include <cmath>          // std::isnan
+#include <cstddef>        // std::size_t
+#include <cstdint>        // std::int64_t
+#include <exception>      // std::exception
+#include <map>            // std::map
+#include <optional>       // std::optional
+#include <stdexcept>      // std::invalid_argument, std::runtime_error
+#include <string>         // std::string
+#include <string_view>    // std::string_view
+#include <system_error>   // std::errc
+#include <unordered_map>  // std::unordered_map
+#include <utility>        // std::exchange, std::move
+#include <vector>         // std::vector
+
+#include <fmt/format.h>  // fmt::format
+
+#include <delve/detail/csv_table.hpp>
+#include <delve/detail/files.hpp>
+#include <delve/record.hpp>
+#include <delve/writers/writer.hpp>
+
+namespace delve {
+
+struct CsvOptions {
+  /// The first epoch to come. Above 0, the rows before it in a file that is there already are kept
+  /// to the letter, and the others dropped. At 0 the first epoch replaces the file.
+  std::int64_t initial_epoch = 0;
+};
+
+/// Writes SAVEFILE.csv: fields parted by ';', one row an epoch. The first column is the epoch and
+/// has an empty name; the others come in the order of their first appearance, named as add_scalar()
+/// or value_name() has it. Numbers read back to the same double; a missing value is an empty cell.
+///
+/// The file is replaced whole at every epoch, or left as it was. What could not be written is
+/// written with the next epoch, or at the end.
+class CsvWriter final : public Writer {
+ public:
+  /// Makes the folders above the file.
+  /// @throws std::invalid_argument for a bad option; std::runtime_error if a folder cannot be made,
+  ///   or if the table to resume from cannot be read or is malformed
+  explicit CsvWriter(const std::string& savefile, const CsvOptions& options = {})
+      : path_(detail::prepare_savefile(savefile) + ".csv") {
+    if (options.initial_epoch < 0) {
+      throw std::invalid_argument(
+          fmt::format("initial_epoch = {}: expected 0 or more", options.initial_epoch));
+    }
+    if (options.initial_epoch > 0) resume(options.initial_epoch);
+  }
+
+  /// Where the table is written, as an absolute path.
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+ protected:
+  void write_epoch(const EpochRecord& record) override {
+    std::vector<std::string>& row = rows_[record.epoch];
+    row = {fmt::format("{}", record.epoch)};
+    for (const auto& [name, value] : record.scalars) set(row, name, value);
+    for (const LayerRecord& layer : record.layers) {
+      for (const Value& value : layer.values) {
+        set(row, value_name(layer.mode, value.quantity, layer.layer), value.value);
+      }
+    }
+    save();
+  }
+
+  void finish() override {
+    const bool is_behind = !std::exchange(failure_, {}).empty();
+    if (is_behind) save();
+  }
+
+ private:
+  void set(std::vector<std::string>& row, const std::string& name, double value) {
+    const std::size_t column = column_of(name);
+    if (row.size() <= column) row.resize(column + 1);
+    row[column] = std::isnan(value) ? "" : fmt::format("{}", value);
+  }
+
+  std::size_t column_of(const std::string& name) {
+    const auto [place, is_new] = columns_.try_emplace(name, header_.size());
+    if (is_new) header_.push_back(name);
+    return place->second;
+  }
+
+  void save() {
+    std::string text = detail::csv_line(header_);
+    for (const auto& [epoch, row] : rows_) text += detail::csv_line(row, header_.size());
+    try {
+      detail::make_parent_folders(path_);
+      detail::replace_file(path_, text);
+      failure_.clear();
+    } catch (const std::exception& error) {
+      // A disk stays full for many epochs: one report is enough.
+      const bool is_new = failure_ != error.what();
+      failure_ = error.what();
+      if (is_new) throw;
+    }
+  }
+
+  void resume(std::int64_t initial_epoch) {
+    const std::optional<std::string> text = detail::read_file(path_);
+    if (!text) return;
+    detail::CsvTable table = detail::parse_csv(*text, path_);
+    if (!table.header.front().empty()) {
+      throw malformed(1, fmt::format("expected an epoch column, without a name, found \"{}\"",
+                                     table.header.front()));
+    }
+    header_ = std::move(table.header);
+    for (std::size_t i = 1; i < header_.size(); ++i) columns_.try_emplace(header_[i], i);
+    for (detail::CsvTable::Row& row : table.rows) {
+      const std::int64_t epoch = epoch_of(row);
+      if (epoch < initial_epoch) rows_.insert_or_assign(epoch, std::move(row.cells));
+    }
+    if (table.torn_line > 0) {
+      report(fmt::format("\"{}\", line {}: the last line is broken off and was left out", path_,
+                         table.torn_line));
+    }
+  }
+
+  [[nodiscard]] std::int64_t epoch_of(const detail::CsvTable::Row& row) const {
+    const std::string& cell = row.cells.front();
+    std::int64_t epoch = 0;
+    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), epoch);
+    if (error != std::errc() || end != cell.data() + cell.size()) {
+      throw malformed(row.line, fmt::format("expected an epoch number first, found \"{}\"", cell));
+    }
+    return epoch;
+  }
+
+  [[nodiscard]] std::runtime_error malformed(std::size_t line, std::string_view message) const {
+    return std::runtime_error(fmt::format("\"{}\", line {}: {}", path_, line, message));
+  }
+
+  std::string path_;
+  std::vector<std::string> header_{""};
+  std::unordered_map<std::string, std::size_t> columns_;
+  std::map<std::int64_t, std::vector<std::string>> rows_;
+  std::string failure_;  ///< why the file is behind rows_; empty: it is not
+};
+
+}  // namespace delve

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <charconv>          // std::from_chars
+#include <cstdint>           // std::int64_t
+#include <functional>        // std::function
+#include <initializer_list>  // std::initializer_list
+#include <map>               // std::map
+#include <memory>            // std::shared_ptr
+#include <mutex>             // std::mutex
+#include <stdexcept>         // std::invalid_argument
+#include <string>            // std::string
+#include <string_view>       // std::string_view
+#include <system_error>      // std::errc
+#include <type_traits>       // std::enable_if_t
+#include <utility>           // std::move
+#include <variant>           // std::variant
+#include <vector>            // std::vector
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>  // fmt::join
+
+#include <delve/writers/console.hpp>
+#include <delve/writers/csv.hpp>
+#include <delve/writers/plot.hpp>
+#include <delve/writers/writer.hpp>
+
+namespace delve {
+
+/// What a writer that is made by its key is told.
+struct WriterContext {
+  std::string savefile;
+  std::int64_t initial_epoch = 0;
+  std::map<std::string, std::string> args;  ///< settings of the writer's own, by name
+};
+
+/// Makes what a key stands for: one writer or several.
+using WriterFactory = std::function<std::vector<std::shared_ptr<Writer>>(const WriterContext&)>;
+
+namespace detail {
+
+/// @throws std::invalid_argument where there is an argument that is not among the known ones
+inline void require_known_args(const WriterContext& context, std::string_view writer,
+                               const std::vector<std::string_view>& known) {
+  for (const auto& [name, value] : context.args) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    throw std::invalid_argument(fmt::format(
+        "delve: writer_args: \"{}\" is not an argument of the {} writer, which takes {}", name,
+        writer, known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+  }
+}
+
+/// The number of pixels that an argument says; 0 where it is not given.
+inline int pixels_arg(const WriterContext& context, const std::string& name) {
+  const auto found = context.args.find(name);
+  if (found == context.args.end()) return 0;
+  const std::string& text = found->second;
+  int pixels = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pixels);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw std::invalid_argument(
+        fmt::format("delve: writer_args: {} is \"{}\"; it must be a number of pixels", name, text));
+  }
+  return pixels;
+}
+
+inline std::shared_ptr<Writer> make_csv(const WriterContext& context) {
+  return std::make_shared<CsvWriter>(context.savefile, CsvOptions{context.initial_epoch});
+}
+
+inline std::vector<std::shared_ptr<Writer>> make_csv_only(const WriterContext& context) {
+  require_known_args(context, "csv", {});
+  return {make_csv(context)};
+}
+
+inline std::vector<std::shared_ptr<Writer>> make_csv_and_plot(const WriterContext& context) {
+  require_known_args(context, "plot", {"gnuplot", "width", "height"});
+  PlotOptions options;
+  if (const auto found = context.args.find("gnuplot"); found != context.args.end()) {
+    options.gnuplot = found->second;
+  }
+  options.width = pixels_arg(context, "width");
+  options.height = pixels_arg(context, "height");
+  return {make_csv(context), std::make_shared<PlotWriter>(context.savefile, options)};
+}
+
+inline std::vector<std::shared_ptr<Writer>> make_console(const WriterContext& context) {
+  require_known_args(context, "console", {});
+  return {std::make_shared<ConsoleWriter>()};
+}
+
+struct WriterRegistry {
+  std::mutex mutex;
+  std::map<std::string, WriterFactory, std::less<>> factories;
+};
+
+/// The table of keys, those of Delve (Python): the one place to add a writer to the library. There,
+/// too, every key for pictures stands for the table that they are drawn from as well.
+inline WriterRegistry& writer_registry() {
+  static WriterRegistry registry{{},
+                                 {{"csv", make_csv_only},
+                                  {"plot", make_csv_and_plot},
+                                  {"csvplot", make_csv_and_plot},
+                                  {"plotcsv", make_csv_and_plot},
+                                  {"csvplotting", make_csv_and_plot},
+                                  {"console", make_console},
+                                  {"print", make_console}}};
+  return registry;
+}
+
+inline std::vector<std::string> keys_of(const WriterRegistry& registry) {
+  std::vector<std::string> keys;
+  for (const auto& [key, factory] : registry.factories) keys.push_back(key);
+  return keys;
+}
+
+}  // namespace detail
+
+/// Makes writers of one's own known by a key. Thread-safe.
+/// @throws std::invalid_argument where the key is empty or taken, or there is no factory
+inline void register_writer(const std::string& key, WriterFactory factory) {
+  if (key.empty() || !factory) {
+    throw std::invalid_argument("delve::register_writer: a writer needs a key and a factory");
+  }
+  detail::WriterRegistry& registry = detail::writer_registry();
+  const std::lock_guard<std::mutex> lock(registry.mutex);
+  if (!registry.factories.emplace(key, std::move(factory)).second) {
+    throw std::invalid_argument(
+        fmt::format("delve::register_writer: there is a writer \"{}\" already", key));
+  }
+}
+
+/// All keys, sorted. Thread-safe.
+[[nodiscard]] inline std::vector<std::string> writer_keys() {
+  detail::WriterRegistry& registry = detail::writer_registry();
+  const std::lock_guard<std::mutex> lock(registry.mutex);
+  return detail::keys_of(registry);
+}
+
+/// Makes what a key stands for. Thread-safe.
+/// @throws std::invalid_argument where the key is unknown (it lists the known ones) or an argument
+///   does not fit; and what the writers' constructors throw
+[[nodiscard]] inline std::vector<std::shared_ptr<Writer>> make_writers(
+    std::string_view key, const WriterContext& context) {
+  WriterFactory factory;
+  {
+    detail::WriterRegistry& registry = detail::writer_registry();
+    const std::lock_guard<std::mutex> lock(registry.mutex);
+    const auto found = registry.factories.find(key);
+    if (found == registry.factories.end()) {
+      throw std::invalid_argument(
+          fmt::format("delve: save_to: \"{}\" is not a writer; known are {}", key,
+                      fmt::join(detail::keys_of(registry), ", ")));
+    }
+    factory = found->second;
+  }
+  return factory(context);
+}
+
+/// One or several writers, each by its key or as a pointer: "csv", {"csv", "console"},
+/// {"plotcsv", std::make_shared<MyWriter>()}.
+class WriterList {
+ public:
+  /// One of the list.
+  class Entry {
+   public:
+    Entry(const char* key) : entry_(std::string(key)) {}  // NOLINT(google-explicit-constructor)
+    Entry(std::string key) : entry_(std::move(key)) {}    // NOLINT(google-explicit-constructor)
+    template <typename T, typename = std::enable_if_t<std::is_base_of_v<Writer, T>>>
+    Entry(std::shared_ptr<T> writer)  // NOLINT(google-explicit-constructor)
+        : entry_(std::shared_ptr<Writer>(std::move(writer))) {
+      if (!std::get<1>(entry_)) throw std::invalid_argument("delve: save_to: a null pointer");
+    }
+
+   private:
+    friend class WriterList;
+    std::variant<std::string, std::shared_ptr<Writer>> entry_;
+  };
+
+  template <typename T, typename = std::enable_if_t<std::is_constructible_v<Entry, T>>>
+  WriterList(T&& entry) : entries_{Entry(std::forward<T>(entry))} {}  // NOLINT: as for Entry
+  WriterList(std::initializer_list<Entry> entries) : entries_(entries) {}
+  WriterList(std::vector<Entry> entries) : entries_(std::move(entries)) {}
+
+  /// All writers, in the order of the list; those given as pointers are the same at every call.
+  [[nodiscard]] std::vector<std::shared_ptr<Writer>> make(const WriterContext& context) const {
+    std::vector<std::shared_ptr<Writer>> writers;
+    for (const Entry& entry : entries_) {
+      if (const auto* given = std::get_if<std::shared_ptr<Writer>>(&entry.entry_)) {
+        writers.push_back(*given);
+        continue;
+      }
+      for (auto& made : make_writers(std::get<std::string>(entry.entry_), context)) {
+        writers.push_back(std::move(made));
+      }
+    }
+    return writers;
+  }
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+}  // namespace delve

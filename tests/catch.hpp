@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Catch2 2 or 3, whichever is installed. Include it after LibTorch: both define CHECK, and a test
+// means Catch2's.
+
+#undef CHECK
+
+#if __has_include(<catch2/catch_all.hpp>)
+#include <catch2/catch_all.hpp>  // Catch2 3
+using Catch::Approx;
+using namespace Catch::Matchers;
+#else
+#include <catch2/catch.hpp>  // Catch2 2
+#endif

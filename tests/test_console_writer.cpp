@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include <delve/writers/console.hpp>
+
+#include <limits>
+#include <sstream>
+#include <string>
+
+#include "catch.hpp"
+#include "records.hpp"
+
+using delve::ConsoleWriter;
+using delve::Mode;
+using delve::Status;
+using delve_test::layer;
+using delve_test::record;
+
+namespace {
+
+std::string printed(const delve::EpochRecord& epoch, bool unicode = true) {
+  std::ostringstream out;
+  ConsoleWriter writer({&out, unicode});
+  writer.write(epoch);
+  writer.close();
+  return out.str();
+}
+
+delve::LayerRecord with_status(delve::LayerRecord layer, Status status) {
+  layer.status = status;
+  layer.values[0].value = std::numeric_limits<double>::quiet_NaN();
+  return layer;
+}
+
+}  // namespace
+
+TEST_CASE("An epoch is a table that a person reads", "[console]") {
+  delve::LayerRecord wide = layer("classifier-0", Mode::Train, {0.0005, 2});
+  wide.width = 4096;
+  wide.samples = 1234567;
+  CHECK(
+      printed(record(4, {{"accuracy", 0.256}, {"loss", 1.5}},
+                     {layer("features-0", Mode::Train, {0.5, 4}), wide,
+                      layer("features-0", Mode::Eval, {1, 8}),
+                      layer("classifier-0", Mode::Eval, {0.0625, 256})})) ==
+      "\n"
+      "epoch 4   accuracy 0.256   loss 1.5\n"
+      "\n"
+      "  layer             d    train: n   idim   saturation          eval: n   idim   saturation\n"
+      "  features-0        8       1,000      4    50.0 %  ████████     1,000      8   100.0 %  "
+      "████████████████\n"
+      "  classifier-0   4096   1,234,567      2     0.1 %  ▏            1,000    256     6.2 %  "
+      "█\n");
+}
+
+TEST_CASE("Without Unicode bars are of number signs", "[console]") {
+  CHECK(printed(record(0, {}, {layer("a", Mode::Eval, {0.5})}), /*unicode=*/false) ==
+        "\n"
+        "epoch 0\n"
+        "\n"
+        "  layer   d   eval: n   saturation\n"
+        "  a       8     1,000    50.0 %  ########\n");
+}
+
+TEST_CASE("What has no saturation says why", "[console]") {
+  const std::string text =
+      printed(record(0, {},
+                     {with_status(layer("a", Mode::Train, {0}), Status::NoData),
+                      with_status(layer("b", Mode::Train, {0}), Status::NoVariance),
+                      with_status(layer("c", Mode::Train, {0}), Status::NotConverged)}));
+  CHECK(text.find("  no data\n") != std::string::npos);
+  CHECK(text.find("    0.0 %  constant\n") != std::string::npos);
+  CHECK(text.find("  not solved\n") != std::string::npos);
+}
+
+TEST_CASE("Names are lined up by characters, and cannot command the terminal", "[console]") {
+  const std::string text = printed(record(
+      0, {}, {layer("größe", Mode::Train, {0.5}), layer("\x1b[31mred", Mode::Train, {0.5})}));
+  CHECK(text.find('\x1b') == std::string::npos);
+  CHECK(text.find("  größe      8      1,000    50.0 %") != std::string::npos);
+  CHECK(text.find("   [31mred   8      1,000    50.0 %") != std::string::npos);
+}
+
+TEST_CASE("Other statistics and bare scalars are printed too", "[console]") {
+  delve::LayerRecord bare{"a", Mode::Train, 8, 10, Status::Ok, {}};
+  bare.values.push_back({"trc", "covariance-trace", 12.3456789});
+  const std::string text = printed(record(0, {}, {bare}));
+  CHECK(text.find("trc\n") != std::string::npos);
+  CHECK(text.find("12.346\n") != std::string::npos);
+  CHECK(text.find("saturation") == std::string::npos);
+  CHECK(printed(record(7, {{"loss", 2}}, {})) == "\nepoch 7   loss 2\n\n");
+}

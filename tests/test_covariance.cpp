@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+#include <delve/covariance.hpp>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include <delve/eigenvalues.hpp>
+
+#include "catch.hpp"
+
+using delve::Covariance;
+using delve::Products;
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// The covariance by its definition, in two passes and float64.
+torch::Tensor two_pass(const torch::Tensor& rows) {
+  const torch::Tensor centred = rows.to(torch::kDouble) - rows.to(torch::kDouble).mean(0);
+  return centred.t().mm(centred) / rows.size(0);
+}
+
+/// The largest error of an entry, in units of the largest entry.
+double relative_error(const torch::Tensor& found, const torch::Tensor& expected) {
+  return ((found - expected).abs().max() / expected.abs().max()).item<double>();
+}
+
+/// Rows whose features have very different spreads and are correlated.
+torch::Tensor random_rows(std::int64_t count, std::int64_t width, double mean = 0) {
+  const torch::Tensor mixing = torch::randn({width, width}) / std::sqrt(width);
+  return torch::randn({count, width}).mm(mixing) * torch::logspace(0, -2, width) + mean;
+}
+
+template <typename Scalar>
+Covariance<Scalar> covariance_of(const std::vector<torch::Tensor>& batches,
+                                 Products products = Products::Float32) {
+  Covariance<Scalar> covariance(products);
+  for (const torch::Tensor& batch : batches) covariance.update(batch);
+  return covariance;
+}
+
+/// Float32 sums n products with an error of about √n units of its last place.
+template <typename Scalar>
+constexpr double kTolerance = sizeof(Scalar) == 4 ? 5e-6 : 2e-6;
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("Any split and any order give the covariance of all rows", "[covariance]", float,
+                   double) {
+  torch::manual_seed(1);
+  for (const std::int64_t width : {1, 3, 32, 300}) {
+    const torch::Tensor rows = random_rows(5000, width);
+    const torch::Tensor expected = two_pass(rows);
+    for (const std::int64_t size : {1, 7, 255, 256, 1000, 5000}) {
+      if (size == 1 && width == 300) continue;  // 5,000 batches of it add nothing but time
+      CAPTURE(width, size);
+      std::vector<torch::Tensor> batches = rows.split(size);
+      auto forwards = covariance_of<TestType>(batches);
+      std::reverse(batches.begin(), batches.end());
+      auto backwards = covariance_of<TestType>(batches);
+      CHECK(forwards.samples() == 5000);
+      CHECK(relative_error(forwards.matrix(), expected) < kTolerance<TestType>);
+      CHECK(relative_error(backwards.matrix(), expected) < kTolerance<TestType>);
+      CHECK(torch::allclose(forwards.mean(), rows.to(torch::kDouble).mean(0), 1e-6, 1e-6));
+    }
+  }
+}
+
+TEST_CASE("Float64 products leave nothing but float64's rounding", "[covariance]") {
+  torch::manual_seed(2);
+  for (const double mean : {0.0, 1e4}) {
+    const torch::Tensor rows = random_rows(3000, 40, mean);
+    auto covariance = covariance_of<double>(rows.split(100), Products::Float64);
+    CHECK(relative_error(covariance.matrix(), two_pass(rows)) < 1e-13);
+  }
+}
+
+TEMPLATE_TEST_CASE("Convolution outputs count every position, in either layout", "[covariance]",
+                   float, double) {
+  torch::manual_seed(3);
+  for (const std::int64_t side : {1, 5, 12, 40}) {
+    const torch::Tensor pictures = torch::randn({9, 24, side, side}) + 3;
+    const torch::Tensor rows = pictures.permute({0, 2, 3, 1}).flatten(1, 2);
+    const torch::Tensor expected = two_pass(rows.reshape({-1, 24}));
+    auto by_channel = covariance_of<TestType>({rows});
+    auto channels_last = covariance_of<TestType>({rows.contiguous()});
+    CAPTURE(side);
+    CHECK(by_channel.samples() == 9 * side * side);
+    CHECK(relative_error(by_channel.matrix(), expected) < kTolerance<TestType>);
+    CHECK(relative_error(channels_last.matrix(), expected) < kTolerance<TestType>);
+  }
+}
+
+TEMPLATE_TEST_CASE("A mean ten thousand times the spread costs no digits", "[covariance]", float,
+                   double) {
+  torch::manual_seed(4);
+  for (const std::int64_t size : {10, 400}) {
+    const torch::Tensor rows = torch::randn({4000, 50}) + 1e4;
+    auto covariance = covariance_of<TestType>(rows.split(size));
+    CAPTURE(size);
+    CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<TestType>);
+  }
+}
+
+TEMPLATE_TEST_CASE("Sums are kept in Scalar", "[covariance]", float, double) {
+  // Of two far-apart values the sums need more digits than a float has; the mean shows it.
+  Covariance<TestType> covariance(Products::Float64);
+  covariance.update(torch::zeros({300, 2}, torch::kDouble));
+  for (int i = 0; i < 300; ++i) covariance.update(torch::full({300, 2}, 1 + 1e-9, torch::kDouble));
+  const double error =
+      std::abs(covariance.mean()[0].template item<double>() * 301 / 300 - 1 - 1e-9);
+  if (sizeof(TestType) == sizeof(float)) {
+    CHECK(error > 1e-10);
+  } else {
+    CHECK(error < 1e-14);
+  }
+  CHECK(Covariance<TestType>::kSumType ==
+        (sizeof(TestType) == sizeof(float) ? torch::kFloat : torch::kDouble));
+}
+
+TEMPLATE_TEST_CASE("Two accumulators add up to the one that saw all", "[covariance]", float,
+                   double) {
+  torch::manual_seed(5);
+  for (const std::int64_t count : {20, 3000}) {
+    const torch::Tensor left = random_rows(count, 30);
+    const torch::Tensor right = random_rows(2 * count, 30, 100) * 1e3;
+    auto first = covariance_of<TestType>(left.split(11));
+    auto second = covariance_of<TestType>(right.split(400));
+    const torch::Tensor alone = second.matrix();
+    first.merge(second);
+    CAPTURE(count);
+    CHECK(first.samples() == 3 * count);
+    CHECK(relative_error(first.matrix(), two_pass(torch::cat({left, right}))) < 5e-6);
+    CHECK(torch::equal(second.matrix(), alone));
+  }
+}
+
+TEST_CASE("Merging with an empty accumulator changes nothing", "[covariance]") {
+  torch::manual_seed(6);
+  const torch::Tensor rows = random_rows(100, 5, 1e4);
+  Covariance<double> empty;
+  auto full = covariance_of<double>({rows});
+  full.merge(empty);
+  CHECK(full.samples() == 100);
+  empty.merge(full);
+  CHECK(empty.samples() == 100);
+  CHECK(torch::allclose(empty.matrix(), two_pass(rows), 1e-5));
+  auto narrow = covariance_of<double>({torch::randn({3, 4})});
+  CHECK_THROWS_AS(full.merge(narrow), std::invalid_argument);
+}
+
+TEMPLATE_TEST_CASE("A batch that is not finite is left out whole, the first one too",
+                   "[covariance]", float, double) {
+  torch::manual_seed(7);
+  for (const std::int64_t size : {20, 700}) {  // waiting rows, and rows folded at once
+    for (const double poison : {kNaN, kInfinity, -kInfinity}) {
+      CAPTURE(size, poison);
+      Covariance<TestType> covariance;
+      std::vector<torch::Tensor> good;
+      for (int i = 0; i < 9; ++i) {
+        torch::Tensor batch = torch::randn({size, 12}) + 1e4;
+        if (i % 4 == 0) {
+          batch[size / 2][i] = poison;
+        } else {
+          good.push_back(batch);
+        }
+        covariance.update(batch);
+      }
+      const torch::Tensor expected = two_pass(torch::cat(good));
+      CHECK(covariance.samples() == 6 * size);
+      CHECK(covariance.skipped_batches() == 3);
+      CHECK(relative_error(covariance.matrix(), expected) < kTolerance<TestType>);
+      CHECK(covariance.samples() == 6 * size);
+      CHECK(covariance.skipped_batches() == 3);
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("Values of any size are summed without overflow", "[covariance]", float,
+                   double) {
+  torch::manual_seed(8);
+  for (const double size : {1e-30, 1e-12, 1e12, 1e30}) {
+    for (const std::int64_t count : {50, 2000}) {
+      const torch::Tensor rows = torch::randn({count, 6}) * size;
+      auto covariance = covariance_of<TestType>(rows.split(500));
+      CAPTURE(size, count);
+      CHECK(covariance.skipped_batches() == 0);
+      CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<TestType>);
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("A constant has no variance, to the last bit", "[covariance]", float, double) {
+  for (const double constant : {0.0, 0.1, -12345.678}) {
+    for (const std::int64_t count : {10, 5000}) {
+      Covariance<TestType> covariance;
+      for (int i = 0; i < 5; ++i) covariance.update(torch::full({count, 4}, constant));
+      CHECK(covariance.spectral_matrix().abs().max().template item<double>() == 0);
+      CHECK(covariance.matrix().abs().max().template item<double>() == 0);
+      CHECK(covariance.samples() == 5 * count);
+    }
+  }
+}
+
+TEST_CASE("Fewer rows than features give the same eigenvalues by way of their Gram matrix",
+          "[covariance]") {
+  torch::manual_seed(9);
+  for (const std::int64_t count : {1, 2, 40, 299}) {
+    const torch::Tensor rows = random_rows(count, 300, 10);
+    auto covariance = covariance_of<double>(rows.split(16));
+    torch::Tensor bad = torch::randn({5, 300});
+    bad[0][0] = kNaN;
+    if (count == 40) covariance.update(bad);
+    const torch::Tensor gram = covariance.spectral_matrix();
+    CAPTURE(count);
+    REQUIRE(gram.size(0) == count);
+    const auto expected = delve::symmetric_eigenvalues(two_pass(rows));
+    const auto found = delve::symmetric_eigenvalues(gram);
+    REQUIRE(expected);
+    REQUIRE(found);
+    CHECK((*found - expected->tail(count)).cwiseAbs().maxCoeff() <
+          1e-12 * expected->sum() + 1e-300);
+    CHECK(relative_error(covariance.matrix() + 1, two_pass(rows) + 1) < 1e-5);
+  }
+}
+
+TEMPLATE_TEST_CASE("Narrow and wide types are taken in", "[covariance]", float, double) {
+  torch::manual_seed(10);
+  for (const torch::ScalarType type :
+       {torch::kHalf, torch::kBFloat16, torch::kFloat, torch::kDouble}) {
+    for (const std::int64_t count : {100, 3000}) {
+      const torch::Tensor rows = random_rows(count, 8).to(type);
+      auto covariance = covariance_of<TestType>({rows});
+      CAPTURE(c10::toString(type), count);
+      CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<TestType>);
+    }
+  }
+  // In mid-run, too.
+  const torch::Tensor rows = random_rows(900, 8);
+  auto covariance = covariance_of<TestType>(
+      {rows.narrow(0, 0, 100), rows.narrow(0, 100, 100).to(torch::kDouble),
+       rows.narrow(0, 200, 400).to(torch::kDouble), rows.narrow(0, 600, 300)});
+  CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<TestType>);
+}
+
+TEST_CASE("The user's modes do not reach the sums", "[covariance]") {
+  torch::manual_seed(11);
+  const torch::Tensor rows = random_rows(1000, 8);
+  Covariance<double> covariance;
+  {
+    const c10::InferenceMode inference;
+    covariance.update(rows.narrow(0, 0, 400) * 1);
+  }
+  covariance.update((rows.narrow(0, 400, 50) * 1).requires_grad_());
+  {
+    const c10::InferenceMode inference;
+    covariance.update(rows.narrow(0, 450, 50) * 1);
+  }
+  covariance.update(rows.narrow(0, 500, 500).clone().requires_grad_());
+  CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<double>);
+  CHECK_FALSE(covariance.matrix().requires_grad());
+}
+
+TEST_CASE("Rows of another shape, width or type are refused", "[covariance]") {
+  Covariance<double> covariance;
+  CHECK(covariance.width() == 0);
+  CHECK(covariance.samples() == 0);
+  CHECK(covariance.skipped_batches() == 0);
+  CHECK_THROWS_AS(covariance.update(torch::randn({4})), std::invalid_argument);
+  CHECK_THROWS_AS(covariance.update(torch::randn({4, 4, 4, 4})), std::invalid_argument);
+  CHECK_THROWS_AS(covariance.update(torch::ones({4, 4}, torch::kLong)), std::invalid_argument);
+  covariance.update(torch::empty({0, 4}));
+  CHECK(covariance.width() == 0);
+  covariance.update(torch::randn({3, 4}));
+  CHECK_THROWS_WITH(covariance.update(torch::randn({3, 5})),
+                    "delve::Covariance::update: these rows have 5 features, the ones before 4");
+  CHECK(covariance.samples() == 3);
+}
+
+TEST_CASE("After a reset the data before is forgotten", "[covariance]") {
+  torch::manual_seed(12);
+  auto covariance = covariance_of<double>({torch::randn({1000, 4}) + 100});
+  covariance.reset();
+  CHECK(covariance.width() == 0);
+  const torch::Tensor rows = random_rows(600, 9);
+  covariance.update(rows);
+  CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<double>);
+}
+
+TEST_CASE("A matrix that is not finite has no eigenvalues", "[eigenvalues]") {
+  CHECK_FALSE(delve::symmetric_eigenvalues(torch::full({3, 3}, kNaN, torch::kDouble)));
+  const auto values =
+      delve::symmetric_eigenvalues(torch::diag(torch::arange(4, 0, -1).to(torch::kDouble)));
+  REQUIRE(values);
+  CHECK((*values - Eigen::Vector4d(1, 2, 3, 4)).norm() < 1e-12);
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include <delve/writers/csv.hpp>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "records.hpp"
+
+using delve::CsvOptions;
+using delve::CsvWriter;
+using delve::Mode;
+using delve_test::layer;
+using delve_test::read;
+using delve_test::record;
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+/// A path in an empty folder of the test's own.
+std::string fresh(const std::string& name) {
+  const std::filesystem::path folder = std::filesystem::path("csv") / name;
+  std::filesystem::remove_all(folder);
+  return (folder / "run").string();
+}
+
+void put(const std::string& path, const std::string& text) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+}  // namespace
+
+TEST_CASE("A table is written to the letter", "[csv]") {
+  const std::string savefile = fresh("golden/deep/er");
+  CsvWriter writer(savefile);
+  writer.write(
+      record(0, {{"accuracy", 0.25}},
+             {layer("features-0", Mode::Train, {0.875, 7}), layer("fc", Mode::Train, {kNaN, kNaN}),
+              layer("features-0", Mode::Eval, {0.1, 1e-30})}));
+  writer.write(
+      record(1, {{"accuracy", 1.0 / 3}, {"loss", 2}},
+             {layer("features-0", Mode::Train, {1, 8}), layer("fc", Mode::Train, {0, 0})}));
+  writer.close();
+  CHECK(read(savefile + ".csv") == read(std::string(DELVE_TEST_DATA) + "/golden.csv"));
+}
+
+TEST_CASE("Numbers read back to the same double", "[csv]") {
+  const std::string savefile = fresh("numbers");
+  std::mt19937_64 random(1);
+  std::vector<double> values = {0.1,      -0.0,     1e308, 5e-324, 123456789012345678.0,
+                                INFINITY, -INFINITY};
+  for (int i = 0; i < 500; ++i) {
+    const double exponent = std::uniform_real_distribution<double>(-300, 300)(random);
+    values.push_back(std::normal_distribution<double>()(random) * std::pow(10, exponent));
+  }
+  CsvWriter writer(savefile);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    writer.write(record(static_cast<std::int64_t>(i), {{"value", values[i]}}, {}));
+  }
+  std::ifstream file(savefile + ".csv");
+  std::string line;
+  std::getline(file, line);
+  for (const double value : values) {
+    std::getline(file, line);
+    CHECK(std::strtod(line.substr(line.find(';') + 1).c_str(), nullptr) == value);
+  }
+}
+
+TEST_CASE("A column that comes late leaves earlier cells empty, and one that ends, later ones",
+          "[csv]") {
+  const std::string savefile = fresh("ragged");
+  CsvWriter writer(savefile);
+  writer.write(record(0, {{"a", 1}}, {}));
+  writer.write(record(1, {{"b", 2}}, {}));
+  writer.write(record(2, {}, {}));
+  CHECK(read(savefile + ".csv") == ";a;b\n0;1;\n1;;2\n2;;\n");
+}
+
+TEST_CASE("A name that would break the table is quoted", "[csv]") {
+  const std::string savefile = fresh("quotes");
+  CsvWriter writer(savefile);
+  writer.write(record(0, {{"a;b", 1}, {"say \"hi\"", 2}, {"two\nlines", 3}, {"größe", 4}}, {}));
+  CHECK(read(savefile + ".csv") == ";\"a;b\";\"say \"\"hi\"\"\";\"two\nlines\";größe\n0;1;2;3;4\n");
+  CsvWriter resumed(savefile, CsvOptions{1});
+  resumed.write(record(1, {{"two\nlines", 5}}, {}));
+  CHECK(read(savefile + ".csv") ==
+        ";\"a;b\";\"say \"\"hi\"\"\";\"two\nlines\";größe\n0;1;2;3;4\n1;;;5;\n");
+}
+
+TEST_CASE("An epoch that comes again replaces its row", "[csv]") {
+  const std::string savefile = fresh("again");
+  CsvWriter writer(savefile);
+  writer.write(record(0, {{"a", 1}}, {}));
+  writer.write(record(1, {{"a", 2}}, {}));
+  writer.write(record(1, {{"a", 3}}, {}));
+  CHECK(read(savefile + ".csv") == ";a\n0;1\n1;3\n");
+}
+
+TEST_CASE("A resumed table keeps what came before, to the letter", "[csv][resume]") {
+  const std::string savefile = fresh("resume");
+  put(savefile + ".csv", ";accuracy;mine\r\n0;0.50;x\r\n1;0.60;\"y\"\r\n2;0.70;z\r\n");
+  CsvWriter writer(savefile, CsvOptions{2});
+  writer.write(record(2, {{"accuracy", 0.75}, {"new", 1}}, {}));
+  CHECK(read(savefile + ".csv") == ";accuracy;mine;new\n0;0.50;x;\n1;0.60;y;\n2;0.75;;1\n");
+}
+
+TEST_CASE("A new run replaces an old table, but only when it has something to say", "[csv]") {
+  const std::string savefile = fresh("old");
+  put(savefile + ".csv", "precious\n");
+  CsvWriter writer(savefile);
+  CHECK(read(savefile + ".csv") == "precious\n");
+  writer.write(record(0, {{"a", 1}}, {}));
+  CHECK(read(savefile + ".csv") == ";a\n0;1\n");
+}
+
+TEST_CASE("A last line that is broken off is left out, and told", "[csv][resume]") {
+  const std::string savefile = fresh("torn");
+  put(savefile + ".csv", ";a;b\n0;1;2\n1;3");
+  CsvWriter writer(savefile, CsvOptions{5});
+  std::vector<std::string> messages;
+  writer.on_problem([&](std::string_view message) { messages.emplace_back(message); });
+  REQUIRE(messages.size() == 1);
+  CHECK(messages[0].find("line 3: the last line is broken off") != std::string::npos);
+  writer.write(record(5, {{"a", 9}}, {}));
+  CHECK(read(savefile + ".csv") == ";a;b\n0;1;2\n5;9;\n");
+}
+
+TEST_CASE("What cannot be gone on with is refused with its line", "[csv][resume]") {
+  const std::string savefile = fresh("malformed");
+  const auto refusal = [&](const std::string& text) -> std::string {
+    put(savefile + ".csv", text);
+    try {
+      CsvWriter(savefile, CsvOptions{1});
+    } catch (const std::runtime_error& error) {
+      const std::string what = error.what();
+      return what.substr(std::min(what.find(".csv\""), what.size()));
+    }
+    return "accepted";
+  };
+  CHECK(refusal("") == ".csv\", line 1: expected the names of the columns, found nothing");
+  CHECK(refusal("epoch;a\n0;1\n") ==
+        ".csv\", line 1: expected an epoch column, without a name, found \"epoch\"");
+  CHECK(refusal(";a\nzero;1\n") ==
+        ".csv\", line 2: expected an epoch number first, found \"zero\"");
+  CHECK(refusal(";a\n0;1;2\n1;2\n").find(".csv\", line 2: ") == 0);
+  CHECK(refusal(";\"a\n0;1\n").find("expected a closing '\"'") != std::string::npos);
+  CHECK(refusal(";a\n0;1\n") == "accepted");
+}
+
+TEST_CASE("What could not be written is told once, and written when it can be", "[csv][faults]") {
+  const std::string savefile = fresh("faults");
+  CsvWriter writer(savefile);
+  std::vector<std::string> messages;
+  writer.on_problem([&](std::string_view message) { messages.emplace_back(message); });
+  writer.write(record(0, {{"a", 1}}, {}));
+  // The folder makes way for a file, which not even root can write into.
+  const std::filesystem::path folder = std::filesystem::path(savefile).parent_path();
+  std::filesystem::rename(folder, folder.string() + "-away");
+  put(folder.string(), "in the way");
+  writer.write(record(1, {{"a", 2}}, {}));
+  writer.write(record(2, {{"a", 3}}, {}));
+  REQUIRE(messages.size() == 1);
+  CHECK(messages[0].find(folder.string()) != std::string::npos);
+  CHECK(read(folder.string() + "-away/run.csv") == ";a\n0;1\n");
+  std::filesystem::remove(folder);
+  std::filesystem::rename(folder.string() + "-away", folder);
+  writer.close();
+  CHECK(read(savefile + ".csv") == ";a\n0;1\n1;2\n2;3\n");
+  CHECK(std::distance(std::filesystem::directory_iterator(folder), {}) == 1);  // nothing left over
+}
+
+TEST_CASE("A write to a full disk is an error with the system's words", "[csv][faults]") {
+  const delve::detail::FileDescriptor full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  REQUIRE(full.is_open());
+  CHECK(delve::detail::write_all(full.get(), "x") == ENOSPC);
+}
+
+TEST_CASE("A savefile without a name, or below a file, is refused", "[csv][misuse]") {
+  CHECK_THROWS_AS(CsvWriter("csv/"), std::invalid_argument);
+  CHECK_THROWS_AS(CsvWriter(""), std::invalid_argument);
+  CHECK_THROWS_AS(CsvWriter("csv/x", CsvOptions{-1}), std::invalid_argument);
+  put(fresh("blocked"), "a file");
+  CHECK_THROWS_AS(CsvWriter("csv/blocked/run/below"), std::runtime_error);
+}

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: MIT
+#include <delve/forward_hook.hpp>
+
+#include <functional>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/script.h>
+#include <torch/torch.h>
+
+#include "autocast.hpp"
+#include "catch.hpp"
+#include "events.hpp"
+
+using delve::ForwardCall;
+using delve::register_forward_hook;
+using delve_test::Events;
+namespace nn = torch::nn;
+
+namespace {
+
+/// Runs a module, and checks that its hook is called once and sees what the module returns.
+template <typename Module>
+void check_seen(Module module, const torch::Tensor& input) {
+  Events events;
+  const auto handle = register_forward_hook(module, events.hook());
+  const torch::Tensor output = module->forward(input);
+  REQUIRE(events.count() == 1);
+  CHECK(torch::equal(events[0].output, output));
+  CHECK(events[0].training);
+}
+
+}  // namespace
+
+TEST_CASE("A Linear is seen at every rank, with its bias", "[hook][linear]") {
+  torch::manual_seed(1);
+  for (const bool has_bias : {true, false}) {
+    nn::Linear linear(nn::LinearOptions(6, 4).bias(has_bias));
+    if (has_bias) torch::NoGradGuard(), linear->bias.set_data(torch::full({4}, 100.0));
+    for (const std::vector<std::int64_t>& shape :
+         std::vector<std::vector<std::int64_t>>{{6}, {5, 6}, {3, 5, 6}, {2, 3, 5, 6}, {1, 6}}) {
+      CAPTURE(has_bias, shape);
+      check_seen(linear, torch::randn(shape));
+      check_seen(linear, torch::randn(shape).requires_grad_());
+    }
+  }
+}
+
+TEST_CASE("A Conv2d is seen in every form", "[hook][conv]") {
+  torch::manual_seed(2);
+  const auto options = nn::Conv2dOptions(4, 8, 3);
+  const torch::Tensor input = torch::randn({2, 4, 9, 9});
+  check_seen(nn::Conv2d(options), input);
+  check_seen(nn::Conv2d(nn::Conv2dOptions(options).bias(false)), input);
+  check_seen(nn::Conv2d(nn::Conv2dOptions(options).groups(2).stride(2)), input);
+  check_seen(nn::Conv2d(nn::Conv2dOptions(options).padding(torch::kSame)), input);
+  check_seen(nn::Conv2d(nn::Conv2dOptions(options).padding(2).padding_mode(torch::kCircular)),
+             input);
+  check_seen(nn::Conv2d(options), torch::randn({4, 9, 9}));
+  check_seen(nn::Conv2d(options), input.to(torch::MemoryFormat::ChannelsLast));
+}
+
+TEST_CASE("An LSTM is seen once, with its states", "[hook][lstm]") {
+  torch::manual_seed(3);
+  for (const bool batch_first : {true, false}) {
+    for (const bool bidirectional : {true, false}) {
+      nn::LSTM lstm(nn::LSTMOptions(5, 7)
+                        .num_layers(2)
+                        .batch_first(batch_first)
+                        .bidirectional(bidirectional));
+      Events events;
+      const auto handle = register_forward_hook(lstm, events.hook());
+      const auto [output, states] = lstm(torch::randn({3, 4, 5}));
+      REQUIRE(events.count() == 1);
+      REQUIRE(events[0].outputs.size() == 3);
+      CHECK(torch::equal(events[0].outputs[0], output));
+      CHECK(torch::equal(events[0].outputs[1], std::get<0>(states)));
+      CHECK(torch::equal(events[0].outputs[2], std::get<1>(states)));
+    }
+  }
+}
+
+TEST_CASE("An LSTM is seen with packed sequences", "[hook][lstm]") {
+  nn::LSTM lstm(nn::LSTMOptions(5, 7));
+  Events events;
+  const auto handle = register_forward_hook(lstm, events.hook());
+  const auto packed = nn::utils::rnn::pack_padded_sequence(
+      torch::randn({4, 3, 5}), torch::tensor({4, 2, 1}), /*batch_first=*/false);
+  const auto output = std::get<0>(lstm->forward_with_packed_input(packed));
+  REQUIRE(events.count() == 1);
+  CHECK(torch::equal(events[0].output, output.data()));
+}
+
+TEST_CASE("Modules are found on the stack, in holders and behind pointers", "[hook]") {
+  const torch::Tensor input = torch::randn({2, 3});
+  Events events;
+  nn::LinearImpl on_stack(3, 2);
+  nn::Linear holder(3, 2);
+  auto pointer = std::make_shared<nn::LinearImpl>(3, 2);
+  nn::AnyModule any{nn::Linear(3, 2)};
+  std::shared_ptr<nn::Module> base = holder.ptr();
+  const auto a = register_forward_hook(on_stack, events.hook());
+  const auto b = register_forward_hook(holder, events.hook());
+  const auto c = register_forward_hook(pointer, events.hook());
+  const auto d = register_forward_hook(any, events.hook());
+  const auto e = register_forward_hook(base, events.hook());
+  on_stack.forward(input);
+  CHECK(events.count() == 1);
+  holder->forward(input);  // hooked twice
+  CHECK(events.count() == 3);
+  pointer->forward(input);
+  CHECK(events.count() == 4);
+  any.forward(input);
+  CHECK(events.count() == 5);
+}
+
+TEST_CASE("The output is seen before what happens to it in place", "[hook]") {
+  nn::Linear linear(4, 4);
+  Events events;
+  const auto handle = register_forward_hook(linear, events.hook());
+  const torch::Tensor input = torch::randn({8, 4});
+  const torch::Tensor expected = linear(input).clone();
+  linear(input).relu_();
+  CHECK(torch::equal(events[1].output, expected));
+  CHECK((expected < 0).any().item<bool>());
+}
+
+TEST_CASE("The input is handed over too", "[hook]") {
+  nn::Linear linear(4, 2);
+  const torch::Tensor input = torch::randn({3, 5, 4});
+  torch::Tensor seen;
+  const auto handle =
+      register_forward_hook(linear, [&](const ForwardCall& call) { seen = call.input; });
+  linear(input);
+  CHECK(seen.is_same(input));
+}
+
+TEST_CASE("Backward, double backward and the optimiser are no forward", "[hook][backward]") {
+  torch::manual_seed(4);
+  nn::Sequential net(nn::Conv2d(nn::Conv2dOptions(3, 4, 3)), nn::Flatten(), nn::Linear(144, 6),
+                     nn::Linear(nn::LinearOptions(6, 2).bias(false)));
+  nn::LSTM lstm(nn::LSTMOptions(4, 4));
+  Events events;
+  std::vector<delve::RemovableHandle> handles;
+  for (const std::size_t i : {0u, 2u, 3u}) {
+    handles.push_back(register_forward_hook(net->ptr(i), events.hook()));
+  }
+  handles.push_back(register_forward_hook(lstm, events.hook()));
+
+  std::vector<torch::Tensor> parameters = net->parameters();
+  for (const torch::Tensor& parameter : lstm->parameters()) parameters.push_back(parameter);
+  torch::optim::SGD sgd(parameters, torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1));
+  torch::optim::Adam adam(parameters, torch::optim::AdamOptions().weight_decay(0.1));
+  for (int step = 0; step < 3; ++step) {
+    const torch::Tensor input = torch::randn({5, 3, 8, 8}).requires_grad_();
+    const torch::Tensor loss = net->forward(input).square().sum() +
+                               std::get<0>(lstm(torch::randn({3, 2, 4}))).square().sum();
+    const auto gradient = torch::autograd::grad({loss}, {input}, {}, true, true)[0];
+    (loss + gradient.square().sum()).backward();
+    sgd.step();
+    adam.step();
+    torch::nn::utils::clip_grad_norm_(parameters, 1.0);
+  }
+  CHECK(events.count() == 3 * 4);
+}
+
+TEST_CASE("Backward of a scripted Linear is no forward", "[hook][backward]") {
+  // Its backward is matmul(gradient, weight), the weight in the place that it has in a forward.
+  nn::Linear linear(nn::LinearOptions(5, 5).bias(false));
+  torch::jit::Module script("script");
+  script.register_parameter("weight", linear->weight, /*is_buffer=*/false);
+  script.define("def forward(self, x):\n  return torch.linear(torch.relu(x), self.weight)\n");
+  Events events;
+  const auto handle = register_forward_hook(linear, events.hook());
+  for (int step = 0; step < 6; ++step) {  // interpreted first, optimised later
+    const torch::Tensor input = torch::randn({3, 5}).requires_grad_();
+    const torch::Tensor output = script.forward({input}).toTensor();
+    REQUIRE(events.count() == step + 1);
+    CHECK(torch::allclose(events[static_cast<std::size_t>(step)].output, output));
+    output.square().sum().backward();
+    CHECK(events.count() == step + 1);
+  }
+}
+
+TEST_CASE("Views, penalties and copies of a weight are no forward", "[hook]") {
+  nn::Linear linear(6, 6);
+  nn::Linear plain(nn::LinearOptions(6, 6).bias(false));
+  Events events;
+  const auto a = register_forward_hook(linear, events.hook());
+  const auto b = register_forward_hook(plain, events.hook());
+  const torch::Tensor input = torch::randn({2, 6});
+  for (nn::Linear& module : std::vector<nn::Linear>{linear, plain}) {
+    const torch::Tensor& weight = module->weight;
+    weight.t().contiguous().sum();
+    weight.matmul(weight.t());                      // a Gram matrix
+    input.matmul(weight.slice(0, 0, 3).t());        // a part of it
+    torch::cat({weight, weight}).clone().square();  // weight decay by hand
+    weight.detach().add(1).to(torch::kDouble);
+    auto copy = std::dynamic_pointer_cast<nn::LinearImpl>(module->clone());
+    copy->forward(input);
+  }
+  CHECK(events.count() == 0);
+  // The product alone, without the bias that the module would add at once, is not its forward.
+  input.matmul(linear->weight.t());
+  torch::ones({2, 6}).add_(linear->bias);
+  CHECK(events.count() == 0);
+}
+
+TEST_CASE("The mode is the module's own, whatever the grad mode", "[hook][mode]") {
+  nn::Linear linear(3, 3);
+  Events events;
+  const auto handle = register_forward_hook(linear, events.hook());
+  const torch::Tensor input = torch::randn({2, 3});
+  linear->eval();
+  linear(input);
+  linear->train();
+  {
+    const torch::NoGradGuard no_grad;
+    linear(input);
+  }
+  {
+    const c10::InferenceMode inference;
+    linear(input);
+    linear->eval();
+    linear(torch::randn({2, 2, 3}));
+  }
+  REQUIRE(events.count() == 4);
+  CHECK_FALSE(events[0].training);
+  CHECK(events[1].training);
+  CHECK(events[2].training);
+  CHECK_FALSE(events[3].training);
+}
+
+TEST_CASE("Under autocast the narrow output is seen", "[hook][autocast]") {
+  nn::Sequential net(nn::Linear(8, 8), nn::Conv2d(nn::Conv2dOptions(2, 2, 1)));
+  Events events;
+  const auto a = register_forward_hook(net->ptr(0), events.hook());
+  const auto b = register_forward_hook(net->ptr(1), events.hook());
+  const delve_test::AutocastCpu autocast;
+  net[0]->as<nn::Linear>()->forward(torch::randn({4, 8}));
+  net[0]->as<nn::Linear>()->forward(torch::randn({2, 4, 8}));
+  net[1]->as<nn::Conv2d>()->forward(torch::randn({1, 2, 4, 4}));
+  REQUIRE(events.count() == 3);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(events[i].output.scalar_type() == torch::kBFloat16);
+}
+
+TEST_CASE("A module is seen wherever it is moved, and however it is loaded", "[hook][moved]") {
+  nn::Linear linear(4, 4);
+  nn::LSTM lstm(nn::LSTMOptions(4, 4));
+  Events events;
+  const auto a = register_forward_hook(linear, events.hook());
+  const auto b = register_forward_hook(lstm, events.hook());
+  const auto run = [&](torch::ScalarType type) {
+    linear(torch::randn({2, 4}, type));
+    linear(torch::randn({2, 3, 4}, type));
+    lstm(torch::randn({2, 3, 4}, type));
+  };
+  run(torch::kFloat);
+  CHECK(events.count() == 3);
+  linear->to(torch::kDouble);
+  lstm->to(torch::kDouble);
+  run(torch::kDouble);
+  CHECK(events.count() == 6);
+  std::stringstream saved;
+  torch::save(linear, saved);
+  torch::load(linear, saved);
+  run(torch::kDouble);
+  CHECK(events.count() == 9);
+  linear->weight = torch::randn({4, 4}, torch::kDouble).requires_grad_();
+  run(torch::kDouble);
+  CHECK(events.count() == 12);
+}
+
+TEST_CASE("A dead module is forgotten, and its memory does not speak for it", "[hook][moved]") {
+  Events events;
+  auto first = std::make_shared<nn::LinearImpl>(64, 64);
+  const auto handle = register_forward_hook(first, events.hook());
+  first->forward(torch::randn({2, 64}));
+  CHECK(events.count() == 1);
+  first.reset();
+  for (int i = 0; i < 100; ++i) {  // new weights where the dead ones were
+    nn::Linear(64, 64)->forward(torch::randn({2, 64}));
+  }
+  CHECK(events.count() == 1);
+}
+
+TEST_CASE("With the last hook gone LibTorch has no callback", "[hook][handle]") {
+  REQUIRE_FALSE(at::hasGlobalCallbacks());
+  nn::Linear linear(2, 2);
+  Events events;
+  {
+    auto a = register_forward_hook(linear, events.hook());
+    CHECK(at::hasGlobalCallbacks());
+    auto b = register_forward_hook(linear, events.hook());
+    a.remove();
+    a.remove();
+    CHECK(at::hasGlobalCallbacks());
+    linear(torch::randn({1, 2}));
+    CHECK(events.count() == 1);
+    delve::RemovableHandle c = std::move(b);
+    b = register_forward_hook(linear, events.hook());
+    c = std::move(b);  // takes away what it held
+    linear(torch::randn({1, 2}));
+    CHECK(events.count() == 2);
+  }
+  CHECK_FALSE(at::hasGlobalCallbacks());
+  linear(torch::randn({1, 2}));
+  CHECK(events.count() == 2);
+}
+
+TEST_CASE("Hooks of a module run in the order of their registration", "[hook][handle]") {
+  nn::Conv2d conv(nn::Conv2dOptions(1, 1, 1));
+  std::string order;
+  std::vector<delve::RemovableHandle> handles;
+  for (const char name : {'a', 'b', 'c'}) {
+    handles.push_back(register_forward_hook(conv, [&order, name](const auto&) { order += name; }));
+  }
+  conv(torch::randn({1, 1, 2, 2}));
+  CHECK(order == "abc");
+}
+
+TEST_CASE("A hook may change the output in place, and run modules itself", "[hook]") {
+  nn::Linear linear(3, 3);
+  int calls = 0;
+  auto handle = register_forward_hook(linear, [&](const ForwardCall& call) {
+    ++calls;
+    const torch::NoGradGuard no_grad;
+    linear(torch::randn({2, 3}));  // not a call of this hook
+    call.outputs[0].mul_(2);
+  });
+  const torch::Tensor input = torch::randn({2, 3});
+  const torch::Tensor output = linear(input);
+  CHECK(calls == 1);
+  handle.remove();
+  CHECK(torch::allclose(output, 2 * linear(input)));
+}
+
+TEST_CASE("A hook that throws disturbs nothing, and check() tells", "[hook]") {
+  nn::Linear linear(3, 3);
+  int calls = 0;
+  const auto handle = register_forward_hook(linear, [&](const ForwardCall&) {
+    throw std::runtime_error("call " + std::to_string(++calls));
+  });
+  handle.check();
+  Events events;
+  const auto next = register_forward_hook(linear, events.hook());
+  CHECK(linear(torch::randn({2, 3})).size(0) == 2);
+  CHECK(linear(torch::randn({2, 3})).size(0) == 2);
+  CHECK(calls == 2);
+  CHECK(events.count() == 2);
+  CHECK_THROWS_WITH(handle.check(), "call 1");
+}
+
+TEST_CASE("A forward that throws is no forward", "[hook]") {
+  nn::Linear linear(3, 3);
+  Events events;
+  const auto handle = register_forward_hook(linear, events.hook());
+  CHECK_THROWS(linear(torch::randn({2, 4})));
+  CHECK_THROWS(linear(torch::randn({2, 2, 4})));
+  CHECK(events.count() == 0);
+  linear(torch::randn({2, 3}));
+  CHECK(events.count() == 1);
+}
+
+TEST_CASE("Modules that share a weight are told apart where they can be", "[hook][tied]") {
+  Events first_events;
+  Events second_events;
+  const torch::Tensor input = torch::randn({2, 4});
+  SECTION("by their bias") {
+    nn::Linear first(4, 4);
+    nn::Linear second(4, 4);
+    second->weight = first->weight;
+    const auto a = register_forward_hook(first, first_events.hook());
+    const auto b = register_forward_hook(second, second_events.hook());
+    second(input);
+    second(torch::randn({2, 3, 4}));
+    CHECK(first_events.count() == 0);
+    CHECK(second_events.count() == 2);
+    CHECK_FALSE(a.is_ambiguous());
+    CHECK_FALSE(b.is_ambiguous());
+  }
+  SECTION("else the first one counts, and both say so") {
+    nn::Linear first(nn::LinearOptions(4, 4).bias(false));
+    nn::Linear second(nn::LinearOptions(4, 4).bias(false));
+    second->weight = first->weight;
+    const auto a = register_forward_hook(first, first_events.hook());
+    const auto b = register_forward_hook(second, second_events.hook());
+    second(input);
+    CHECK(first_events.count() == 1);
+    CHECK(second_events.count() == 0);
+    CHECK(a.is_ambiguous());
+    CHECK(b.is_ambiguous());
+  }
+}
+
+TEST_CASE("What cannot be hooked is refused with what can", "[hook][misuse]") {
+  const auto hook = [](const ForwardCall&) {};
+  CHECK_THROWS_WITH(register_forward_hook(nn::ReLU(), hook),
+                    "delve::register_forward_hook: a torch::nn::ReLUImpl cannot be hooked; these "
+                    "can: Conv2d, Linear, LSTM");
+  CHECK_THROWS_AS(register_forward_hook(nn::Linear(nullptr), hook), std::invalid_argument);
+  CHECK_THROWS_AS(register_forward_hook(std::shared_ptr<nn::LinearImpl>(), hook),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(register_forward_hook(nn::Linear(1, 1), delve::ForwardHook()),
+                  std::invalid_argument);
+  CHECK_FALSE(at::hasGlobalCallbacks());
+}

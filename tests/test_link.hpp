@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>  // std::string
+#include <vector>  // std::vector
+
+#include <torch/nn/modules/linear.h>
+#include <delve/forward_hook.hpp>
+
+/// What test_link_2.cpp does with its delve, for test_link_1.cpp to see in its own.
+namespace elsewhere {
+
+void register_writer(const std::string& key);
+std::vector<std::string> writer_keys();
+delve::RemovableHandle count_forwards(const torch::nn::Linear& module, int& count);
+
+}  // namespace elsewhere
