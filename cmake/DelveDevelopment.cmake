@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# What delve's own tests and examples are compiled with. Never exported, and nothing here touches the
-# flags of a project that delve is part of.
+# What delve's own tests and examples are compiled with. Never exported, and nothing here touches
+# the flags of a project that delve is part of.
 
 option(DELVE_WARNINGS_AS_ERRORS "Stop at a warning in delve, its tests or examples" OFF)
 option(DELVE_PRECOMPILE "Compile LibTorch's headers once for all tests and examples"

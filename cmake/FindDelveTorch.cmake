@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Finds LibTorch as find_package(Torch) does, and gets past what stops that on many machines. Used by
-# delve's own build and, installed, by every project that calls find_package(delve).
+# Finds LibTorch as find_package(Torch) does, and gets past what stops that on many machines. Used
+# by delve's own build and, installed, by every project that calls find_package(delve).
 #
 # Makes the imported target `torch`. Sets DelveTorch_FOUND and DelveTorch_VERSION.
 #
@@ -46,7 +46,8 @@ function(_delve_torch_version prefix result)
   set(version "")
   foreach(header torch/headeronly/version.h torch/csrc/api/include/torch/version.h)
     if(NOT version AND EXISTS "${prefix}/include/${header}")
-      file(STRINGS "${prefix}/include/${header}" lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+      file(STRINGS "${prefix}/include/${header}" lines
+           REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
       string(REGEX REPLACE "[^0-9;]" "" version "${lines}")
       string(REPLACE ";" "." version "${version}")
     endif()
@@ -58,16 +59,14 @@ endfunction()
 # includes need nothing of the CUDA toolkit, and the libraries bring their own.
 function(_delve_torch_by_hand prefix config)
   add_library(torch INTERFACE IMPORTED)
-  if(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL)
-    set_target_properties(torch PROPERTIES IMPORTED_GLOBAL ON)
-  endif()
   target_include_directories(torch INTERFACE "${prefix}/include"
                                              "${prefix}/include/torch/csrc/api/include")
   # Nothing refers to the CUDA libraries by symbol: they register themselves when they are loaded.
   foreach(library torch_cpu c10 torch_cuda c10_cuda)
     if(EXISTS "${prefix}/lib/lib${library}.so")
-      target_link_libraries(
-        torch INTERFACE "-Wl,--push-state,--no-as-needed,${prefix}/lib/lib${library}.so,--pop-state")
+      set(file "${prefix}/lib/lib${library}.so")
+      target_link_libraries(torch INTERFACE
+                            "-Wl,--push-state,--no-as-needed,${file},--pop-state")
     endif()
   endforeach()
   target_link_options(torch INTERFACE "LINKER:-rpath,${prefix}/lib")
@@ -92,9 +91,9 @@ if(NOT TARGET torch)
     set(Torch_DIR "${_delve_torch_dir}" CACHE PATH "The folder of TorchConfig.cmake" FORCE)
   else()
     set(_delve_torch_reason
-        "There is no LibTorch. On Debian: apt-get install libtorch-dev libopenblas0-pthread. Elsewhere set \
-CMAKE_PREFIX_PATH to the folder libtorch of a download from pytorch.org, or to the folder that this \
-prints: python3 -c 'import torch; print(torch.__path__[0])'")
+        "There is no LibTorch. On Debian: apt-get install libtorch-dev libopenblas0-pthread. \
+Elsewhere set CMAKE_PREFIX_PATH to the folder libtorch of a download from pytorch.org, or to what \
+this prints: python3 -c 'print(__import__(\"torch\").__path__[0])'")
   endif()
 endif()
 
@@ -128,7 +127,8 @@ if(NOT TARGET torch AND _delve_torch_config)
     find_package(Torch QUIET CONFIG)
     list(REMOVE_AT CMAKE_PREFIX_PATH 0)
     if(NOT TARGET torch)
-      set(_delve_torch_reason "${_delve_torch_config} could not be used: ${Torch_NOT_FOUND_MESSAGE}")
+      set(_delve_torch_reason
+          "${_delve_torch_config} could not be used: ${Torch_NOT_FOUND_MESSAGE}")
     endif()
   endif()
 endif()
@@ -162,7 +162,7 @@ ${_delve_torch_library}. Set CMAKE_PREFIX_PATH to one LibTorch and configure in 
                                                   "LINKER:-rpath-link,${_delve_torch_folder}")
       endforeach()
     endif()
-    # Its headers stop below C++20 from 2.13 on, and use it from 2.12 on.
+    # Its headers use C++20 from 2.12 on, and later ones refuse less.
     if(DelveTorch_VERSION VERSION_GREATER_EQUAL 2.12)
       target_compile_features(torch INTERFACE cxx_std_20)
     endif()

@@ -182,7 +182,7 @@ Score run_epoch(examples::VGG& model, const Data& data, torch::optim::Optimizer*
   const auto order = torch::TensorOptions(torch::kLong);
   const torch::Tensor all =
       training ? torch::randperm(data.size(), order) : torch::arange(data.size(), order);
-  // Batches of nearly equal size: a last one of a single picture would have no batch statistics.
+  // Batches of nearly equal size: a last one of a single picture would make poor batch statistics.
   const std::int64_t batches = (data.size() + settings.batch_size() - 1) / settings.batch_size();
 
   Score score;

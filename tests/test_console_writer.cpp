@@ -79,6 +79,21 @@ TEST_CASE("Names are lined up by characters, and cannot command the terminal", "
   CHECK(text.find("   [31mred   8      1,000    50.0 %") != std::string::npos);
 }
 
+TEST_CASE("Values stand beside their own layer, in whatever order the modes have them",
+          "[console]") {
+  CHECK(printed(record(0, {},
+                       {layer("a", Mode::Train, {0.5}), layer("b", Mode::Train, {1}),
+                        layer("c", Mode::Eval, {0.75}), layer("b", Mode::Eval, {0.25})}),
+                /*unicode=*/false) ==
+        "\n"
+        "epoch 0\n"
+        "\n"
+        "  layer   d   train: n   saturation                  eval: n   saturation\n"
+        "  a       8      1,000    50.0 %  ########\n"
+        "  b       8      1,000   100.0 %  ################     1,000    25.0 %  ####\n"
+        "  c       8                                            1,000    75.0 %  ############\n");
+}
+
 TEST_CASE("Other statistics and bare scalars are printed too", "[console]") {
   delve::LayerRecord bare{"a", Mode::Train, 8, 10, Status::Ok, {}};
   bare.values.push_back({"trc", "covariance-trace", 12.3456789});

@@ -10,7 +10,6 @@
 #include "catch.hpp"
 #include "records.hpp"
 
-using delve::make_writers;
 using delve::Writer;
 using delve::WriterContext;
 using delve::WriterList;
@@ -18,6 +17,11 @@ using delve::WriterList;
 namespace {
 
 const WriterContext kContext{"registry/run", 0, {}};
+
+std::vector<std::shared_ptr<Writer>> make_writers(const WriterList& list,
+                                                  const WriterContext& context) {
+  return list.make(context);
+}
 
 std::shared_ptr<delve::FunctionWriter> counting(int& count) {
   return std::make_shared<delve::FunctionWriter>([&](const delve::EpochRecord&) { ++count; });
@@ -44,26 +48,29 @@ TEST_CASE("Every key of Delve stands for its writers", "[registry]") {
 }
 
 TEST_CASE("An unknown key is answered with the known ones", "[registry]") {
-  CHECK_THROWS_WITH((void)make_writers("cvs", kContext),
+  CHECK_THROWS_WITH(make_writers("cvs", kContext),
                     "delve: save_to: \"cvs\" is not a writer; known are console, csv, csvplot, "
                     "csvplotting, plot, plotcsv, print");
 }
 
 TEST_CASE("Arguments reach the writer, and unknown ones are refused", "[registry]") {
   const auto make = [](const std::string& key, std::map<std::string, std::string> args) {
-    return make_writers(key, {"registry/run", 0, std::move(args)});
+    return make_writers(WriterList(key), WriterContext{"registry/run", 0, std::move(args)});
   };
   CHECK(make("plot", {{"width", "800"}, {"gnuplot", "gnuplot"}}).size() == 2);
   CHECK_THROWS_WITH(make("plot", {{"width", "7"}}),
                     "width = 7: expected 0 (automatic), or 200 to 16000 pixels");
   CHECK_THROWS_WITH(make("plot", {{"height", "tall"}}),
                     "delve: writer_args: height is \"tall\"; it must be a number of pixels");
-  CHECK_THROWS_WITH(make("plot", {{"heigth", "800"}}),
-                    "delve: writer_args: \"heigth\" is not an argument of the plot writer, which "
-                    "takes gnuplot, width, height");
+  CHECK_THROWS_WITH(
+      make("plot", {{"heigth", "800"}}),
+      "delve: writer_args: no writer of this list takes \"heigth\"; they take gnuplot, "
+      "width, height");
   CHECK_THROWS_WITH(make("csv", {{"width", "800"}}),
-                    "delve: writer_args: \"width\" is not an argument of the csv writer, which "
-                    "takes none");
+                    "delve: writer_args: no writer of this list takes \"width\"; they take none");
+  // In a list, each writer is told what concerns it.
+  const WriterContext wide{"registry/run", 0, {{"width", "900"}}};
+  CHECK(WriterList({"plotcsv", "console"}).make(wide).size() == 3);
 }
 
 TEST_CASE("A list takes keys and writers in any mixture, and keeps their order", "[registry]") {
@@ -76,18 +83,24 @@ TEST_CASE("A list takes keys and writers in any mixture, and keeps their order",
   CHECK(WriterList({"csv", "console"}).make(kContext).size() == 2);
   CHECK(WriterList({"plotcsv", mine}).make(kContext).at(2) == mine);
   CHECK(WriterList({mine, std::shared_ptr<Writer>(mine), key}).make(kContext).size() == 3);
-  CHECK(WriterList(std::vector<WriterList::Entry>{}).make(kContext).empty());
+  CHECK(WriterList(std::vector<std::string>{"csv", "csv"}).make(kContext).size() == 2);
+  CHECK(WriterList(std::vector<std::string>()).make(kContext).empty());
   CHECK_THROWS_AS(WriterList(std::shared_ptr<Writer>()), std::invalid_argument);
   CHECK_THROWS_AS(WriterList({"csv", "nonsense"}).make(kContext), std::invalid_argument);
 }
 
 TEST_CASE("A writer of one's own is found by its key", "[registry]") {
   int count = 0;
-  delve::register_writer("mine", [&](const WriterContext& context) {
-    CHECK(context.savefile == "registry/run");
-    return std::vector<std::shared_ptr<Writer>>{counting(count)};
-  });
-  make_writers("mine", kContext).at(0)->write(delve_test::record(0, {}, {}));
+  delve::register_writer("mine",
+                         [&](const WriterContext& context) {
+                           CHECK(context.savefile == "registry/run");
+                           CHECK(context.args.size() == 1);
+                           return std::vector<std::shared_ptr<Writer>>{counting(count)};
+                         },
+                         {"color"});
+  make_writers("mine", {"registry/run", 0, {{"color", "red"}}})
+      .at(0)
+      ->write(delve_test::record(0, {}, {}));
   CHECK(count == 1);
   CHECK_THROWS_AS(
       delve::register_writer(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::clamp, std::find_if, std::max
+#include <algorithm>    // std::clamp, std::find, std::max
 #include <array>        // std::array
 #include <cmath>        // std::isnan, std::lround
 #include <cstddef>      // std::size_t
@@ -56,42 +56,70 @@ class ConsoleWriter final : public Writer {
   };
 
   [[nodiscard]] std::string table_of(const EpochRecord& record) const {
-    std::vector<Column> columns = {{"layer", false, {}}, {"d", true, {}}};
+    std::vector<std::string> names;  // of all layers, those of both modes once
     for (const LayerRecord& layer : record.layers) {
-      if (layer.mode != record.layers.front().mode) continue;
-      columns[0].cells.push_back(detail::one_line(layer.layer));
-      columns[1].cells.push_back(layer.width == 0 ? "" : fmt::to_string(layer.width));
+      if (std::find(names.begin(), names.end(), layer.layer) == names.end()) {
+        names.push_back(layer.layer);
+      }
     }
-    for (const Mode mode : {Mode::Train, Mode::Eval}) add_mode(record, mode, columns);
+    std::vector<Column> columns = {{"layer", false, {}}, {"d", true, {}}};
+    for (const std::string& name : names) {
+      const LayerRecord* layer = find(record, name, Mode::Train);
+      if (layer == nullptr) layer = find(record, name, Mode::Eval);
+      columns[0].cells.push_back(detail::one_line(name));
+      columns[1].cells.push_back(layer->width == 0 ? "" : fmt::to_string(layer->width));
+    }
+    for (const Mode mode : {Mode::Train, Mode::Eval}) add_mode(record, mode, names, columns);
     return laid_out(columns);
   }
 
-  /// Adds the columns of one mode, if there is any layer in it.
-  void add_mode(const EpochRecord& record, Mode mode, std::vector<Column>& columns) const {
-    std::vector<const LayerRecord*> layers;
+  static const LayerRecord* find(const EpochRecord& record, const std::string& name, Mode mode) {
     for (const LayerRecord& layer : record.layers) {
-      if (layer.mode == mode) layers.push_back(&layer);
+      if (layer.mode == mode && layer.layer == name) return &layer;
     }
-    if (layers.empty()) return;
-    Column samples{fmt::format("{}: n", to_string(mode)), true, {}};
-    for (const LayerRecord* layer : layers) samples.cells.push_back(grouped(layer->samples));
-    columns.push_back(std::move(samples));
+    return nullptr;
+  }
 
+  /// Adds the columns of one mode, if there is any layer in it: n, each statistic, and the bar.
+  void add_mode(const EpochRecord& record, Mode mode, const std::vector<std::string>& names,
+                std::vector<Column>& columns) const {
+    Column samples{fmt::format("{}: n", to_string(mode)), true, {}};
+    std::vector<Column> others;
     Column saturation{"saturation", false, {}};
-    for (std::size_t i = 0; i < layers.front()->values.size(); ++i) {
-      const bool is_saturation = layers.front()->values[i].stat == "lsat";
-      Column column{layers.front()->values[i].stat, true, {}};
-      for (const LayerRecord* layer : layers) {
-        const double value = layer->values[i].value;
-        if (is_saturation) {
-          saturation.cells.push_back(saturation_cell(*layer, value));
+    bool is_empty = true;
+    for (const std::string& name : names) {
+      const LayerRecord* layer = find(record, name, mode);
+      is_empty = is_empty && layer == nullptr;
+      samples.cells.push_back(layer == nullptr ? "" : grouped(layer->samples));
+      if (layer == nullptr) continue;
+      for (const Value& value : layer->values) {
+        if (value.stat == "lsat") {
+          saturation.cells.resize(samples.cells.size() - 1);
+          saturation.cells.push_back(saturation_cell(*layer, value.value));
         } else {
-          column.cells.push_back(std::isnan(value) ? "" : fmt::format("{:.5g}", value));
+          Column& column = column_called(value.stat, others);
+          column.cells.resize(samples.cells.size() - 1);
+          column.cells.push_back(value_cell(*layer, value.value));
         }
       }
-      if (!is_saturation) columns.push_back(std::move(column));
     }
+    if (is_empty) return;
+    columns.push_back(std::move(samples));
+    for (Column& column : others) columns.push_back(std::move(column));
     if (!saturation.cells.empty()) columns.push_back(std::move(saturation));
+    for (Column& column : columns) column.cells.resize(names.size());
+  }
+
+  static Column& column_called(const std::string& title, std::vector<Column>& columns) {
+    for (Column& column : columns) {
+      if (column.title == title) return column;
+    }
+    return columns.emplace_back(Column{title, true, {}});
+  }
+
+  static std::string value_cell(const LayerRecord& layer, double value) {
+    if (layer.status == Status::NoData) return "no data";
+    return std::isnan(value) ? "missing" : fmt::format("{:.5g}", value);
   }
 
   [[nodiscard]] std::string saturation_cell(const LayerRecord& layer, double saturation) const {

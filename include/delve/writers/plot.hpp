@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <signal.h>  // SIGKILL
-
 #include <chrono>       // std::chrono::seconds
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>         // std::find
 #include <charconv>          // std::from_chars
 #include <cstdint>           // std::int64_t
 #include <functional>        // std::function
@@ -39,16 +40,11 @@ using WriterFactory = std::function<std::vector<std::shared_ptr<Writer>>(const W
 
 namespace detail {
 
-/// @throws std::invalid_argument where there is an argument that is not among the known ones
-inline void require_known_args(const WriterContext& context, std::string_view writer,
-                               const std::vector<std::string_view>& known) {
-  for (const auto& [name, value] : context.args) {
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    throw std::invalid_argument(fmt::format(
-        "delve: writer_args: \"{}\" is not an argument of the {} writer, which takes {}", name,
-        writer, known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
-  }
-}
+/// What a key stands for.
+struct WriterKey {
+  WriterFactory factory;
+  std::vector<std::string> args;  ///< the names of the arguments that it takes
+};
 
 /// The number of pixels that an argument says; 0 where it is not given.
 inline int pixels_arg(const WriterContext& context, const std::string& name) {
@@ -68,13 +64,7 @@ inline std::shared_ptr<Writer> make_csv(const WriterContext& context) {
   return std::make_shared<CsvWriter>(context.savefile, CsvOptions{context.initial_epoch});
 }
 
-inline std::vector<std::shared_ptr<Writer>> make_csv_only(const WriterContext& context) {
-  require_known_args(context, "csv", {});
-  return {make_csv(context)};
-}
-
 inline std::vector<std::shared_ptr<Writer>> make_csv_and_plot(const WriterContext& context) {
-  require_known_args(context, "plot", {"gnuplot", "width", "height"});
   PlotOptions options;
   if (const auto found = context.args.find("gnuplot"); found != context.args.end()) {
     options.gnuplot = found->second;
@@ -84,47 +74,89 @@ inline std::vector<std::shared_ptr<Writer>> make_csv_and_plot(const WriterContex
   return {make_csv(context), std::make_shared<PlotWriter>(context.savefile, options)};
 }
 
-inline std::vector<std::shared_ptr<Writer>> make_console(const WriterContext& context) {
-  require_known_args(context, "console", {});
-  return {std::make_shared<ConsoleWriter>()};
-}
-
 struct WriterRegistry {
   std::mutex mutex;
-  std::map<std::string, WriterFactory, std::less<>> factories;
+  std::map<std::string, WriterKey, std::less<>> keys;
 };
 
 /// The table of keys, those of Delve (Python): the one place to add a writer to the library. There,
 /// too, every key for pictures stands for the table that they are drawn from as well.
 inline WriterRegistry& writer_registry() {
-  static WriterRegistry registry{{},
-                                 {{"csv", make_csv_only},
-                                  {"plot", make_csv_and_plot},
-                                  {"csvplot", make_csv_and_plot},
-                                  {"plotcsv", make_csv_and_plot},
-                                  {"csvplotting", make_csv_and_plot},
-                                  {"console", make_console},
-                                  {"print", make_console}}};
+  static WriterRegistry registry = [] {
+    const WriterKey csv{[](const WriterContext& context) {
+                          return std::vector<std::shared_ptr<Writer>>{make_csv(context)};
+                        },
+                        {}};
+    const WriterKey plot{make_csv_and_plot, {"gnuplot", "width", "height"}};
+    const WriterKey console{
+        [](const WriterContext&) {
+          return std::vector<std::shared_ptr<Writer>>{std::make_shared<ConsoleWriter>()};
+        },
+        {}};
+    return WriterRegistry{{},
+                          {{"csv", csv},
+                           {"plot", plot},
+                           {"csvplot", plot},
+                           {"plotcsv", plot},
+                           {"csvplotting", plot},
+                           {"console", console},
+                           {"print", console}}};
+  }();
   return registry;
 }
 
-inline std::vector<std::string> keys_of(const WriterRegistry& registry) {
-  std::vector<std::string> keys;
-  for (const auto& [key, factory] : registry.factories) keys.push_back(key);
-  return keys;
+/// @throws std::invalid_argument where there is no such key; it lists those that there are
+inline WriterKey find_writer(std::string_view key) {
+  WriterRegistry& registry = writer_registry();
+  const std::lock_guard<std::mutex> lock(registry.mutex);
+  if (const auto found = registry.keys.find(key); found != registry.keys.end()) {
+    return found->second;
+  }
+  std::string known;
+  for (const auto& [name, writer] : registry.keys) {
+    known.append(known.empty() ? "" : ", ").append(name);
+  }
+  throw std::invalid_argument(
+      fmt::format("delve: save_to: \"{}\" is not a writer; known are {}", key, known));
+}
+
+/// @throws std::invalid_argument where an argument is given that none of these keys takes
+inline void require_known_args(const std::map<std::string, std::string>& given,
+                               const std::vector<WriterKey>& keys) {
+  std::vector<std::string> known;
+  for (const WriterKey& key : keys) known.insert(known.end(), key.args.begin(), key.args.end());
+  for (const auto& [name, value] : given) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    throw std::invalid_argument(
+        fmt::format("delve: writer_args: no writer of this list takes \"{}\"; they take {}", name,
+                    known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+  }
+}
+
+/// Makes the writers of a key, which is shown none but the arguments that it takes.
+inline std::vector<std::shared_ptr<Writer>> make_writers(const WriterKey& key,
+                                                         const WriterContext& context) {
+  WriterContext own{context.savefile, context.initial_epoch, {}};
+  for (const std::string& name : key.args) {
+    const auto found = context.args.find(name);
+    if (found != context.args.end()) own.args.insert(*found);
+  }
+  return key.factory(own);
 }
 
 }  // namespace detail
 
 /// Makes writers of one's own known by a key. Thread-safe.
+/// @param args the names of those writer_args that they take
 /// @throws std::invalid_argument where the key is empty or taken, or there is no factory
-inline void register_writer(const std::string& key, WriterFactory factory) {
+inline void register_writer(const std::string& key, WriterFactory factory,
+                            std::vector<std::string> args = {}) {
   if (key.empty() || !factory) {
     throw std::invalid_argument("delve::register_writer: a writer needs a key and a factory");
   }
   detail::WriterRegistry& registry = detail::writer_registry();
   const std::lock_guard<std::mutex> lock(registry.mutex);
-  if (!registry.factories.emplace(key, std::move(factory)).second) {
+  if (!registry.keys.emplace(key, detail::WriterKey{std::move(factory), std::move(args)}).second) {
     throw std::invalid_argument(
         fmt::format("delve::register_writer: there is a writer \"{}\" already", key));
   }
@@ -134,27 +166,9 @@ inline void register_writer(const std::string& key, WriterFactory factory) {
 [[nodiscard]] inline std::vector<std::string> writer_keys() {
   detail::WriterRegistry& registry = detail::writer_registry();
   const std::lock_guard<std::mutex> lock(registry.mutex);
-  return detail::keys_of(registry);
-}
-
-/// Makes what a key stands for. Thread-safe.
-/// @throws std::invalid_argument where the key is unknown (it lists the known ones) or an argument
-///   does not fit; and what the writers' constructors throw
-[[nodiscard]] inline std::vector<std::shared_ptr<Writer>> make_writers(
-    std::string_view key, const WriterContext& context) {
-  WriterFactory factory;
-  {
-    detail::WriterRegistry& registry = detail::writer_registry();
-    const std::lock_guard<std::mutex> lock(registry.mutex);
-    const auto found = registry.factories.find(key);
-    if (found == registry.factories.end()) {
-      throw std::invalid_argument(
-          fmt::format("delve: save_to: \"{}\" is not a writer; known are {}", key,
-                      fmt::join(detail::keys_of(registry), ", ")));
-    }
-    factory = found->second;
-  }
-  return factory(context);
+  std::vector<std::string> keys;
+  for (const auto& [key, writer] : registry.keys) keys.push_back(key);
+  return keys;
 }
 
 /// One or several writers, each by its key or as a pointer: "csv", {"csv", "console"},
@@ -180,18 +194,28 @@ class WriterList {
   template <typename T, typename = std::enable_if_t<std::is_constructible_v<Entry, T>>>
   WriterList(T&& entry) : entries_{Entry(std::forward<T>(entry))} {}  // NOLINT: as for Entry
   WriterList(std::initializer_list<Entry> entries) : entries_(entries) {}
-  WriterList(std::vector<Entry> entries) : entries_(std::move(entries)) {}
+  WriterList(const std::vector<std::string>& keys)
+      : entries_(keys.begin(), keys.end()) {}  // NOLINT
 
   /// All writers, in the order of the list; those given as pointers are the same at every call.
+  /// @throws std::invalid_argument where a key is unknown, or an argument is given that none of the
+  ///   keys takes; and what the writers' constructors throw
   [[nodiscard]] std::vector<std::shared_ptr<Writer>> make(const WriterContext& context) const {
+    std::vector<detail::WriterKey> keys;
+    for (const Entry& entry : entries_) {
+      if (const auto* key = std::get_if<std::string>(&entry.entry_)) {
+        keys.push_back(detail::find_writer(*key));
+      }
+    }
+    detail::require_known_args(context.args, keys);
+
     std::vector<std::shared_ptr<Writer>> writers;
+    auto key = keys.begin();
     for (const Entry& entry : entries_) {
       if (const auto* given = std::get_if<std::shared_ptr<Writer>>(&entry.entry_)) {
         writers.push_back(*given);
-        continue;
-      }
-      for (auto& made : make_writers(std::get<std::string>(entry.entry_), context)) {
-        writers.push_back(std::move(made));
+      } else {
+        for (auto& made : detail::make_writers(*key++, context)) writers.push_back(std::move(made));
       }
     }
     return writers;
