@@ -366,7 +366,8 @@ TEST_CASE("What is odd is said once, and kept", "[tracker][problems]") {
     CHECK(find(record, "conv", Mode::Train)->samples == 1600);
     CHECK(find(record, "fc", Mode::Train)->status == delve::Status::Ok);
     REQUIRE(messages.size() == 1);
-    CHECK(messages[0] == "conv, fc: batches with a NaN or an infinity were left out");
+    CHECK(messages[0] ==
+          "conv, fc: batches with values that are not finite, or far too large, were left out");
   }
   CHECK(tracker.problems() == messages);
 }

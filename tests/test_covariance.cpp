@@ -196,13 +196,29 @@ TEMPLATE_TEST_CASE("Values of any size are summed without overflow", "[covarianc
 }
 
 TEMPLATE_TEST_CASE("A constant has no variance, to the last bit", "[covariance]", float, double) {
-  for (const double constant : {0.0, 0.1, -12345.678}) {
+  for (const double constant : {0.0, 0.1, -12345.678, 1e20}) {
     for (const std::int64_t count : {10, 5000}) {
       Covariance<TestType> covariance;
       for (int i = 0; i < 5; ++i) covariance.update(torch::full({count, 4}, constant));
       CHECK(covariance.spectral_matrix().abs().max().template item<double>() == 0);
       CHECK(covariance.matrix().abs().max().template item<double>() == 0);
       CHECK(covariance.samples() == 5 * count);
+    }
+  }
+}
+
+TEST_CASE("What follows a constant is taken in, however large", "[covariance]") {
+  torch::manual_seed(13);
+  for (const double constant : {0.0, 1.0, 1e20}) {
+    for (const std::int64_t count : {100, 1000}) {
+      const torch::Tensor still = torch::full({count, 4}, constant);
+      const torch::Tensor moving = torch::randn({count, 4}) * std::max(constant, 1.0);
+      auto covariance = covariance_of<double>({still, still, still, moving});
+      CAPTURE(constant, count);
+      CHECK(covariance.skipped_batches() == 0);
+      CHECK(
+          relative_error(covariance.matrix(), two_pass(torch::cat({still, still, still, moving}))) <
+          kTolerance<double>);
     }
   }
 }

@@ -33,9 +33,9 @@ enum class Products {
 /// two as well, so that products of activations of 1e30 do not overflow.
 ///
 /// No batch is dropped or weighted: but for rounding, the result depends neither on how the data is
-/// split into batches nor on their order. Only a batch with a NaN or an infinity is left out whole,
-/// and counted. That is decided on the device: update() never waits for it. Small batches are kept
-/// as rows until a product is worth it.
+/// split into batches nor on their order. Only a batch with a NaN or an infinity (or with values
+/// 1e15 times as large as the first ones) is left out whole, and counted. That is decided on the
+/// device: update() never waits for it. Small batches are kept as rows until a product is worth it.
 ///
 /// Scalar, float or double, is the type of the sums. Not thread-safe.
 template <typename Scalar = double>
@@ -69,7 +69,7 @@ class Covariance {
   /// n: the data points in the sums. Waits for the device.
   [[nodiscard]] std::int64_t samples() const;
 
-  /// How many batches were left out for a value that is not finite. Waits for the device.
+  /// How many batches were left out, for values that are not finite. Waits for the device.
   [[nodiscard]] std::int64_t skipped_batches() const;
 
   /// m: (d), float64, on the device. Needs samples() > 0.
@@ -289,8 +289,10 @@ void Covariance<Scalar>::choose_shift(const at::Tensor& rows, const at::Tensor& 
   const at::Tensor first = first_row.to(shift_.scalar_type());
   const at::Tensor deviation = (rows - first).reshape({-1, width_});
   const at::Tensor mean = first + deviation.mean(0).to(first.scalar_type());
-  const at::Tensor power = deviation.abs().amax().to(scale_.scalar_type()).log2().floor();
-  const at::Tensor scale = power.neg().exp2();
+  // Of a constant the deviation says nothing; what comes after it may be as large as it is.
+  const at::Tensor peak = deviation.abs().amax();
+  const at::Tensor size = at::where(peak.eq(0), first.abs().amax(), peak).to(scale_.scalar_type());
+  const at::Tensor scale = size.log2().floor().neg().exp2();
   const at::Tensor is_first = count_.eq(0).logical_and(at::isfinite(mean).all());
   shift_ = at::where(is_first, mean, shift_);
   scale_ = at::where(is_first.logical_and(at::isfinite(scale)), scale, scale_);

@@ -65,7 +65,8 @@ void review_epoch(const EpochRecord& record, const std::vector<std::shared_ptr<L
     if (layer->skipped_batches() > 0) skipped.push_back(layer->name());
     if (layer->is_frozen()) frozen.push_back(layer->name());
   }
-  problems.tell_once_of(skipped, "batches with a NaN or an infinity were left out");
+  problems.tell_once_of(skipped,
+                        "batches with values that are not finite, or far too large, were left out");
   problems.tell_once_of(frozen,
                         "in eval() while the model was training, and counted as evaluated; "
                         "mode_from(ModeSource::Root) would count by the model's mode");
