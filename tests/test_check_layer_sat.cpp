@@ -506,6 +506,45 @@ TEST_CASE("A tracked model is cloned, saved and loaded as before", "[tracker]") 
   CHECK(other.add_saturations().layers.size() == 1);
 }
 
+TEST_CASE("No forward is lost that falls into a report", "[tracker][threads]") {
+  torch::manual_seed(7);
+  const bool resets = GENERATE(true, false);
+  Net net;
+  CheckLayerSat tracker("unused", "csv", net, quiet().reset_covariance(resets));
+  constexpr int kForwards = 300;
+  std::thread thread([&] {
+    for (int i = 0; i < kForwards; ++i) net->forward(pictures(4));
+  });
+  std::int64_t seen = 0;
+  const auto report = [&] {
+    const EpochRecord record = tracker.add_saturations();
+    const LayerRecord* layer = find(record, "fc", Mode::Train);
+    if (layer != nullptr) seen = layer->samples + (resets ? seen : 0);
+  };
+  for (int epoch = 0; epoch < 20; ++epoch) report();
+  thread.join();
+  report();
+  CHECK(seen == kForwards * 4);
+}
+
+TEST_CASE("A handler may use the tracker that it is told by", "[tracker][problems]") {
+  Net net;
+  CheckLayerSat<double>* tracker = nullptr;
+  int told = 0;
+  CheckLayerSat<double> watching(
+      "unused", "csv", net, CheckLayerSatOptions().nosave(true).on_warning([&](std::string_view) {
+        if (++told == 1) tracker->close();
+        throw 1;  // not even an exception
+      }));
+  tracker = &watching;
+  net->forward(pictures(10));
+  net->fc->weight = torch::randn({9, 96});
+  net->fc->bias = torch::randn({9});
+  net->forward(pictures(10));
+  CHECK(told >= 1);
+  CHECK_FALSE(watching.is_recording());
+}
+
 TEST_CASE("Layers run in several threads at once", "[tracker][threads]") {
   torch::manual_seed(6);
   Net shared;

@@ -243,6 +243,32 @@ TEST_CASE("Fewer rows than features give the same eigenvalues by way of their Gr
           1e-12 * expected->sum() + 1e-300);
     CHECK(relative_error(covariance.matrix() + 1, two_pass(rows) + 1) < 1e-5);
   }
+  // A dead layer's constant has no variance there either.
+  auto dead = covariance_of<double>({torch::full({7, 300}, 0.1, torch::kDouble)});
+  CHECK(dead.spectral_matrix().abs().max().item<double>() == 0);
+}
+
+TEST_CASE("A batch too large for float32 products spoils nothing", "[covariance]") {
+  torch::manual_seed(14);
+  for (const std::int64_t count : {50, 1000}) {
+    CAPTURE(count);
+    const torch::Tensor rows = torch::randn({count, 4});
+    auto after = covariance_of<double>({rows});
+    CHECK(relative_error(after.matrix(), two_pass(rows)) < kTolerance<double>);
+    after.update(rows * 1e30);
+    CHECK(after.skipped_batches() == 1);
+    CHECK(after.samples() == count);
+    CHECK(relative_error(after.matrix(), two_pass(rows)) < kTolerance<double>);
+
+    // So large that their very mean overflows: no scale can be chosen.
+    auto before = covariance_of<double>({torch::full({count, 4}, 3e38) * torch::sign(rows)});
+    const std::int64_t kept = before.samples();
+    static_cast<void>(before.mean());  // folds what waits
+    before.update(rows);
+    CHECK(before.samples() >= count);
+    CHECK(before.matrix().isfinite().all().item<bool>());
+    CHECK((kept == 0 || kept == count));
+  }
 }
 
 TEMPLATE_TEST_CASE("Narrow and wide types are taken in", "[covariance]", float, double) {

@@ -210,6 +210,22 @@ TEST_CASE("Views, penalties and copies of a weight are no forward", "[hook]") {
   CHECK(events.count() == 0);
 }
 
+TEST_CASE("A tied decoder is no forward of the encoder", "[hook][tied]") {
+  nn::Linear encoder(nn::LinearOptions(6, 6).bias(false));
+  nn::Linear biased(6, 6);
+  Events events;
+  const auto a = register_forward_hook(encoder, events.hook());
+  const auto b = register_forward_hook(biased, events.hook());
+  const torch::Tensor input = torch::randn({4, 6});
+  for (const nn::Linear& module : {encoder, biased}) {
+    nn::functional::linear(input, module->weight.t());
+    nn::functional::linear(input, module->weight.t(), torch::zeros({6}));
+    torch::linear(input, module->weight.t());
+    torch::matmul(input, module->weight);
+  }
+  CHECK(events.count() == 0);
+}
+
 TEST_CASE("The mode is the module's own, whatever the grad mode", "[hook][mode]") {
   nn::Linear linear(3, 3);
   Events events;
@@ -382,6 +398,27 @@ TEST_CASE("Modules that share a weight are told apart where they can be", "[hook
     CHECK(second_events.count() == 2);
     CHECK_FALSE(a.is_ambiguous());
     CHECK_FALSE(b.is_ambiguous());
+  }
+  SECTION("by having one or not, whichever is registered first") {
+    nn::Linear with_bias(4, 4);
+    nn::Linear without(nn::LinearOptions(4, 4).bias(false));
+    without->weight = with_bias->weight;
+    const bool with_bias_first = GENERATE(true, false);
+    std::vector<delve::RemovableHandle> handles;
+    for (const bool biased : {with_bias_first, !with_bias_first}) {
+      handles.push_back(register_forward_hook(biased ? with_bias : without,
+                                              biased ? first_events.hook() : second_events.hook()));
+    }
+    const torch::Tensor series = torch::randn({2, 3, 4});
+    const torch::Tensor biased_output = with_bias(series);
+    const torch::Tensor output = without(series);
+    const torch::Tensor expected = output.clone();
+    output.relu_();
+    CHECK(first_events.count() == 1);
+    REQUIRE(second_events.count() == 1);
+    CHECK(torch::equal(first_events[0].output, biased_output));
+    CHECK(torch::equal(second_events[0].output, expected));
+    for (const auto& handle : handles) CHECK_FALSE(handle.is_ambiguous());
   }
   SECTION("else the first one counts, and both say so") {
     nn::Linear first(nn::LinearOptions(4, 4).bias(false));

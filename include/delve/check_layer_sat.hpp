@@ -129,7 +129,6 @@ class CheckLayerSat {
     scalars_.clear();
     ++epoch_;
     unsaved_.push_back(*last_);
-    for (const auto& layer : layers_) layer->begin_epoch();
     if (save) this->save();
     if (options().verbose()) {
       const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
@@ -166,8 +165,9 @@ class CheckLayerSat {
     if (is_recording()) return;
     for (const auto& layer : layers_) {
       layer->module().visit([&](const torch::nn::Module& module) {
-        hooks_.push_back(
-            register_forward_hook(module, [layer](const ForwardCall& call) { layer->take(call); }));
+        hooks_.emplace_back(layer, register_forward_hook(module, [layer](const ForwardCall& call) {
+                              layer->take(call);
+                            }));
       });
     }
   }
@@ -192,15 +192,22 @@ class CheckLayerSat {
   /// writers. A second call does nothing. Never throws.
   void close() noexcept {
     if (is_closed_) return;
-    try {
-      stop();
-      if (!scalars_.empty() || saw_data(Mode::Train) || saw_data(Mode::Eval)) {
-        add_saturations(/*save=*/false);
+    // One step that fails leaves the others to be done.
+    const auto attempt = [&](const char* step, const auto& action) {
+      try {
+        action();
+      } catch (const std::exception& error) {
+        observation_->problems.tell_once(step, fmt::format("close(): {}: {}", step, error.what()));
       }
-      save();
-      for (const std::shared_ptr<Writer>& writer : writers_) writer->close();
-    } catch (const std::exception& error) {
-      observation_->problems.tell_once("close", fmt::format("close(): {}", error.what()));
+    };
+    attempt("stopping", [&] { stop(); });
+    attempt("the last epoch", [&] {
+      if (scalars_.empty() && !saw_data(Mode::Train) && !saw_data(Mode::Eval)) return;
+      add_saturations(/*save=*/false);
+    });
+    attempt("saving", [&] { save(); });
+    for (const std::shared_ptr<Writer>& writer : writers_) {
+      attempt("closing a writer", [&] { writer->close(); });
     }
     is_closed_ = true;
   }
@@ -304,24 +311,39 @@ class CheckLayerSat {
   }
 
   EpochRecord make_record() {
+    std::vector<detail::LayerReport> reports;
+    for (const auto& layer : layers_in_forward_order()) reports.push_back(layer->end_epoch());
+
     EpochRecord record{epoch_, scalars_, {}};
-    for (const Mode mode : {Mode::Train, Mode::Eval}) {
+    for (const auto mode : {&detail::LayerReport::train, &detail::LayerReport::eval}) {
       std::vector<LayerRecord> layers;
-      for (const auto& layer : layers_in_forward_order()) layers.push_back(layer->report(mode));
+      for (const detail::LayerReport& report : reports) layers.push_back(report.*mode);
       if (std::all_of(layers.begin(), layers.end(),
                       [](const LayerRecord& layer) { return layer.status == Status::NoData; })) {
         continue;
       }
-      if (options().average_sat()) add_average(layers, mode, record);
+      if (options().average_sat()) add_average(layers, record);
       record.layers.insert(record.layers.end(), layers.begin(), layers.end());
     }
-    detail::review_epoch(record, layers_, hooks_, observation_->problems);
+    detail::review_epoch(record, reports, observation_->problems);
+    tell_of_ambiguous_layers();
     if (!options().layerwise_sat()) record.layers.clear();
     return record;
   }
 
+  void tell_of_ambiguous_layers() {
+    std::vector<std::string> names;
+    for (const auto& [layer, hook] : hooks_) {
+      if (hook.is_ambiguous()) names.push_back(layer->name());
+    }
+    observation_->problems.tell_once_of(
+        names,
+        "share weight and bias and cannot be told apart; all their forwards are counted for the "
+        "first of them");
+  }
+
   /// The mean saturation of the layers that have one.
-  static void add_average(const std::vector<LayerRecord>& layers, Mode mode, EpochRecord& record) {
+  static void add_average(const std::vector<LayerRecord>& layers, EpochRecord& record) {
     double sum = 0;
     int count = 0;
     for (const LayerRecord& layer : layers) {
@@ -332,14 +354,15 @@ class CheckLayerSat {
       }
     }
     if (count > 0) {
-      record.scalars.emplace_back(fmt::format("average-{}-sat", to_string(mode)), sum / count);
+      record.scalars.emplace_back(fmt::format("average-{}-sat", to_string(layers.front().mode)),
+                                  sum / count);
     }
   }
 
   const std::shared_ptr<detail::Observation> observation_;
   std::vector<std::shared_ptr<Layer>> layers_;
   std::vector<std::shared_ptr<Writer>> writers_;
-  std::vector<RemovableHandle> hooks_;  // empty while stopped
+  std::vector<std::pair<std::shared_ptr<Layer>, RemovableHandle>> hooks_;  // none while stopped
   std::vector<std::pair<std::string, double>> scalars_;
   std::vector<EpochRecord> unsaved_;
   std::optional<EpochRecord> last_;

@@ -48,7 +48,8 @@ class Covariance {
   Covariance(Covariance&&) noexcept = default;
   Covariance& operator=(Covariance&&) noexcept = default;
 
-  /// Takes one batch in. Never waits for the device.
+  /// Takes one batch in. Does not wait for the device, unless the sums have to follow the rows to
+  /// another one. On CUDA all members are to be called on one stream.
   /// @param rows (n, d) or (b, n, d), of any strides and any floating type; the last axis is that
   ///   of the features. It is not kept. An empty batch changes nothing. Where its device is not
   ///   that of the sums, they follow it.
@@ -96,7 +97,7 @@ class Covariance {
   void append(const at::Tensor& rows, std::int64_t count);
   void flush();
   void choose_shift(const at::Tensor& rows, const at::Tensor& first_row);
-  void fold(const at::Tensor& rows);
+  void fold(const at::Tensor& rows, const at::Tensor& count);
   void add_to(at::Tensor& product, at::Tensor& sum, const at::Tensor& rows) const;
   [[nodiscard]] at::Tensor shifted(const at::Tensor& rows, bool by_feature) const;
   [[nodiscard]] at::Tensor gram_matrix() const;
@@ -207,7 +208,8 @@ void Covariance<Scalar>::update(const at::Tensor& rows) {
     append(rows, count);
   } else {
     choose_shift(rows, rows.dim() == 2 ? rows[0] : rows[0][0]);
-    fold(rows);
+    fold(rows.dim() == 3 ? rows : rows.unsqueeze(1),
+         at::full_like(count_, static_cast<double>(count)));
   }
 }
 
@@ -273,9 +275,8 @@ void Covariance<Scalar>::flush() {
   const at::Tensor first_good = rows.index_select(0, finite.rows.to(at::kByte).argmax());
   choose_shift(at::where(is_good, rows, first_good), first_good[0]);
   // A row that equals the shift adds nothing to the sums.
-  if (!product_.defined()) product_ = at::zeros({width_, width_}, sum_.options());
-  add_to(product_, sum_, at::where(is_good, rows, shift_.to(rows.scalar_type())).unsqueeze(1));
-  count_.add_(finite.rows.sum());
+  fold(at::where(is_good, rows, shift_.to(rows.scalar_type())).unsqueeze(1),
+       finite.rows.sum().to(at::kDouble));
   skipped_.add_(finite.bad_batches);
   batch_ends_.clear();
 }
@@ -327,12 +328,13 @@ void Covariance<Scalar>::add_to(at::Tensor& product, at::Tensor& sum,
   }
 }
 
-/// Adds a batch to the sums at once, if it is finite.
+/// Adds rows (b, n, d) to the sums, if they are finite; count, (), says for how many they stand.
+/// They are summed apart first, so that neither they nor an exception can spoil what is there.
 template <typename Scalar>
-void Covariance<Scalar>::fold(const at::Tensor& rows) {
+void Covariance<Scalar>::fold(const at::Tensor& rows, const at::Tensor& count) {
   at::Tensor product = at::zeros({width_, width_}, sum_.options());
   at::Tensor sum = at::zeros_like(sum_);
-  add_to(product, sum, rows.dim() == 3 ? rows : rows.unsqueeze(1));
+  add_to(product, sum, rows);
   // Any value that is not finite, and any overflow, shows on the diagonal.
   const at::Tensor is_bad = at::isfinite(product.diagonal().sum()).logical_not();
   product.masked_fill_(is_bad, 0);
@@ -342,7 +344,7 @@ void Covariance<Scalar>::fold(const at::Tensor& rows) {
     product_ = product;
   }
   sum_.add_(sum.masked_fill_(is_bad, 0));
-  count_.add_(is_bad.logical_not(), static_cast<double>(rows.numel() / width_));
+  count_.add_(count.masked_fill(is_bad, 0));
   skipped_.add_(is_bad);
 }
 
@@ -422,7 +424,9 @@ template <typename Scalar>
 at::Tensor Covariance<Scalar>::gram_matrix() const {
   const at::Tensor rows =
       waiting_rows().index_select(0, finite_rows().rows.nonzero().squeeze(1)).to(at::kDouble);
-  const at::Tensor centred = rows - rows.mean(0, /*keepdim=*/true);
+  // By way of one row, as in choose_shift().
+  const at::Tensor deviation = rows - rows[0];
+  const at::Tensor centred = deviation - deviation.mean(0, /*keepdim=*/true);
   return at::mm(centred, centred.t()).div_(rows.size(0));
 }
 

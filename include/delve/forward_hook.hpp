@@ -108,9 +108,11 @@ class [[nodiscard]] RemovableHandle {
 /// A forward is recognised by the operator that takes the module's weight: calling
 /// torch::nn::functional with the weight of a module counts as its forward. Forwards that are
 /// recomputed in backward do not count again. Costs about 0.2 µs an operator while any hook in the
-/// process is registered, and nothing when none is.
+/// process is registered, and nothing when none is; an operator of a hooked kind whose weight is
+/// not watched (another model's matmul) has its weight compared with all watched ones.
 ///
-/// Thread-safe. Never synchronises a device.
+/// Thread-safe, but for that comparison: no thread may move or replace the weight of a hooked
+/// module while another runs operators of its kind. Never synchronises a device.
 /// @throws std::invalid_argument where the module's kind is not listed or it has no weight
 template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
 RemovableHandle register_forward_hook(const Module& module, ForwardHook hook) {

@@ -23,8 +23,9 @@ enum class LayerFamily {
 struct ForwardOperator {
   std::string_view name;
   int input;
-  int weight;  ///< a tensor, or a list of tensors that the first weight leads
-  int bias;    ///< -1: not an argument
+  int weight;                  ///< a tensor, or a list of tensors that the first weight leads
+  int bias;                    ///< -1: not an argument
+  bool is_transposed = false;  ///< the weight is handed over as weight.t()
   /// The module adds its bias to the result in place, by the operator that comes next.
   bool bias_follows = false;
 };
@@ -97,7 +98,9 @@ inline const std::vector<LayerKind>& layer_kinds() {
       // 2-D input with a bias is one addmm; every other input is a matmul, and the bias follows.
       {"Linear",
        LayerFamily::Linear,
-       {{"aten::addmm", 1, 2, 0}, {"aten::matmul", 0, 1, -1, true}, {"aten::linear", 0, 1, 2}},
+       {{"aten::addmm", 1, 2, 0, true},
+        {"aten::matmul", 0, 1, -1, true, true},
+        {"aten::linear", 0, 1, 2}},
        detail::is_a<LinearImpl>,
        detail::weight_of<LinearImpl>,
        detail::bias_of<LinearImpl>,

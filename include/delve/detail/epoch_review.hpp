@@ -2,9 +2,7 @@
 #pragma once
 
 #include <algorithm>  // std::find
-#include <cstddef>    // std::size_t
 #include <cstdint>    // std::int64_t
-#include <memory>     // std::shared_ptr
 #include <string>     // std::string
 #include <vector>     // std::vector
 
@@ -12,7 +10,6 @@
 
 #include <delve/detail/observed_layer.hpp>
 #include <delve/detail/problems.hpp>
-#include <delve/forward_hook.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {
@@ -33,10 +30,8 @@ std::vector<std::string> layers_where(const EpochRecord& record, const Condition
 }
 
 /// Tells what a reader of the record must know to trust it, once for each layer.
-/// @param hooks one for each layer, or none while the tracker is stopped
-template <typename Layer>
-void review_epoch(const EpochRecord& record, const std::vector<std::shared_ptr<Layer>>& layers,
-                  const std::vector<RemovableHandle>& hooks, Problems& problems) {
+inline void review_epoch(const EpochRecord& record, const std::vector<LayerReport>& reports,
+                         Problems& problems) {
   if (record.layers.empty()) {
     problems.tell_once(
         "no data",
@@ -61,23 +56,15 @@ void review_epoch(const EpochRecord& record, const std::vector<std::shared_ptr<L
 
   std::vector<std::string> skipped;
   std::vector<std::string> frozen;
-  for (const auto& layer : layers) {
-    if (layer->skipped_batches() > 0) skipped.push_back(layer->name());
-    if (layer->is_frozen()) frozen.push_back(layer->name());
+  for (const LayerReport& report : reports) {
+    if (report.skipped_batches > 0) skipped.push_back(report.train.layer);
+    if (report.is_frozen) frozen.push_back(report.train.layer);
   }
   problems.tell_once_of(skipped,
                         "batches with values that are not finite, or far too large, were left out");
   problems.tell_once_of(frozen,
                         "in eval() while the model was training, and counted as evaluated; "
                         "mode_from(ModeSource::Root) would count by the model's mode");
-
-  std::vector<std::string> ambiguous;
-  for (std::size_t i = 0; i < hooks.size() && hooks.size() == layers.size(); ++i) {
-    if (hooks[i].is_ambiguous()) ambiguous.push_back(layers[i]->name());
-  }
-  problems.tell_once_of(ambiguous,
-                        "share weight and bias and cannot be told apart; all their forwards are "
-                        "counted for the first of them");
 }
 
 }  // namespace delve::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::remove_if, std::stable_partition
+#include <algorithm>    // std::any_of, std::none_of, std::remove_if, std::stable_partition
 #include <memory>       // std::unique_ptr
 #include <string_view>  // std::string_view
 #include <utility>      // std::exchange, std::move
@@ -29,8 +29,12 @@ struct RecognisedForward final : at::ObserverContext {
 
   std::vector<Hook> hooks;
   torch::Tensor input;
-  const c10::TensorImpl* awaiting_sum = nullptr;  ///< to what the next operator must add the bias
+  std::vector<torch::Tensor> outputs;
 };
+
+inline bool awaits_bias(const RecognisedForward::Hook& hook) {
+  return hook.awaited_bias != nullptr;
+}
 
 struct ThreadState {
   std::shared_ptr<const HookTable> table;
@@ -46,11 +50,22 @@ inline ThreadState& thread_state() {
 
 HookRegistry& hook_registry();
 
-/// Whether a tensor is this weight or its transpose: all of the same storage, seen from the same
-/// place. A slice of a weight is not. Reads no data, so nothing is materialised or synchronised.
-inline bool is_view_of_all(const torch::Tensor& tensor, const torch::Tensor& weight) {
-  return weight.defined() && storage_of(tensor) == storage_of(weight) &&
-         tensor.storage_offset() == weight.storage_offset() && tensor.numel() == weight.numel();
+/// Whether a tensor is this weight, neither a slice of it nor another view. Reads no data, so
+/// nothing is materialised or synchronised.
+inline bool is_whole(const torch::Tensor& tensor, const torch::Tensor& weight) {
+  return storage_of(tensor) == storage_of(weight) &&
+         tensor.storage_offset() == weight.storage_offset() && tensor.sizes() == weight.sizes() &&
+         tensor.strides() == weight.strides();
+}
+
+/// Whether a tensor is the transpose of this weight. The weight itself at that place is not the
+/// module's forward but the way back: the decoder of a tied autoencoder.
+inline bool is_transpose(const torch::Tensor& tensor, const torch::Tensor& weight) {
+  return storage_of(tensor) == storage_of(weight) &&
+         tensor.storage_offset() == weight.storage_offset() && tensor.dim() == 2 &&
+         weight.dim() == 2 && tensor.size(0) == weight.size(1) &&
+         tensor.size(1) == weight.size(0) && tensor.stride(0) == weight.stride(1) &&
+         tensor.stride(1) == weight.stride(0);
 }
 
 inline bool is_same_bias(const torch::Tensor& argument, const torch::Tensor& bias) {
@@ -63,12 +78,15 @@ inline void add_if_taken_by(const std::shared_ptr<HookTarget>& target, const For
                             const torch::Tensor& weight, const torch::Tensor& bias,
                             RecognisedForward& forward) {
   target->module().visit([&](const torch::nn::Module& module) {
-    if (!is_view_of_all(weight, target->kind().weight(module))) return;
+    const torch::Tensor own_weight = target->kind().weight(module);
+    if (!own_weight.defined()) return;
+    if (!(op.is_transposed ? is_transpose(weight, own_weight) : is_whole(weight, own_weight)))
+      return;
     const torch::Tensor own_bias = target->kind().bias(module);
     if (op.bias >= 0 && !is_same_bias(bias, own_bias)) return;
-    const bool awaits_bias = op.bias_follows && own_bias.defined();
+    const bool bias_comes = op.bias_follows && own_bias.defined();
     forward.hooks.push_back(
-        {target, module.is_training(), awaits_bias ? storage_of(own_bias) : nullptr});
+        {target, module.is_training(), bias_comes ? storage_of(own_bias) : nullptr});
   });
 }
 
@@ -89,8 +107,11 @@ inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
                                                     RecordedInputs inputs, const HookTable& table) {
   const torch::Tensor weight = leading_tensor(inputs, op.weight);
   const torch::Tensor input = leading_tensor(inputs, op.input);
-  // A weight times itself is a penalty on it, not a forward.
-  if (!weight.defined() || !input.defined() || storage_of(input) == storage_of(weight)) return {};
+  // Sparse and opaque weights have no storage. A weight times itself is a penalty on it.
+  if (!weight.defined() || !input.defined() || storage_of(weight) == nullptr ||
+      storage_of(input) == storage_of(weight)) {
+    return {};
+  }
 
   const torch::Tensor bias = leading_tensor(inputs, op.bias);
   auto forward = std::make_unique<RecognisedForward>();
@@ -111,36 +132,69 @@ inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
     if (!forward->hooks.empty()) hook_registry().weight_has_moved();
   }
   if (forward->hooks.empty()) return {};
-  // With the bias still to come, its operator will tell; see recognise_bias().
-  if (forward->hooks.front().awaited_bias == nullptr) keep_first_module(forward->hooks);
+  // Where a bias may still come, the next operator tells whose forward it is.
+  if (std::none_of(forward->hooks.begin(), forward->hooks.end(), awaits_bias)) {
+    keep_first_module(forward->hooks);
+  }
   forward->input = input;
   return forward;
 }
 
-/// The forward that waited for its bias, if this operator adds it.
-inline std::unique_ptr<RecognisedForward> recognise_bias(std::unique_ptr<RecognisedForward> forward,
-                                                         RecordedInputs inputs) {
-  const torch::Tensor sum = leading_tensor(inputs, 0);
-  const torch::Tensor bias = leading_tensor(inputs, 1);
-  if (!sum.defined() || sum.unsafeGetTensorImpl() != forward->awaiting_sum || !bias.defined()) {
-    return {};
-  }
-  std::vector<RecognisedForward::Hook>& hooks = forward->hooks;
+/// Keeps those hooks of a forward that wait for this bias, or for none. Returns whether there are.
+inline bool keep_waiting_for(const c10::StorageImpl* bias, RecognisedForward& forward) {
+  std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
   hooks.erase(std::remove_if(hooks.begin(), hooks.end(),
-                             [&](const auto& it) { return it.awaited_bias != storage_of(bias); }),
+                             [&](const auto& hook) { return hook.awaited_bias != bias; }),
               hooks.end());
-  if (hooks.empty()) return {};
+  if (hooks.empty()) return false;
   keep_first_module(hooks);
   for (RecognisedForward::Hook& hook : hooks) hook.awaited_bias = nullptr;
-  return forward;
+  return true;
+}
+
+inline void run_hooks(RecognisedForward& forward) {
+  ForwardCall call{std::move(forward.input), std::move(forward.outputs), false};
+  for (const RecognisedForward::Hook& hook : forward.hooks) {
+    call.training = hook.training;
+    hook.target->run(call);
+  }
+}
+
+/// Ends the wait for a bias at the operator that comes next. Returns the forward if that operator
+/// adds it; else the forward was that of a module without one, and its hooks run now: nothing has
+/// touched the output yet.
+inline std::unique_ptr<RecognisedForward> end_wait(std::unique_ptr<RecognisedForward> forward,
+                                                   const at::RecordFunction& next,
+                                                   ThreadState& thread) {
+  if (std::string_view(next.name()) == "aten::add_") {
+    const RecordedInputs inputs = recorded_inputs(next);
+    const torch::Tensor sum = leading_tensor(inputs, 0);
+    const torch::Tensor bias = leading_tensor(inputs, 1);
+    const bool is_added_to = sum.defined() && sum.is_same(forward->outputs.front());
+    const auto awaits_this = [&](const auto& hook) {
+      return hook.awaited_bias == storage_of(bias);
+    };
+    if (is_added_to && bias.defined() &&
+        std::any_of(forward->hooks.begin(), forward->hooks.end(), awaits_this)) {
+      keep_waiting_for(storage_of(bias), *forward);
+      return forward;
+    }
+  }
+  if (keep_waiting_for(nullptr, *forward)) {
+    thread.in_forward = true;
+    run_hooks(*forward);
+    thread.in_forward = false;
+  } else {
+    hook_registry().weight_has_moved();  // or it is tied to another module since the table was made
+  }
+  return {};
 }
 
 inline std::unique_ptr<RecognisedForward> recognise(const at::RecordFunction& function,
                                                     ThreadState& thread) {
   const std::string_view name = function.name();
-  // Whatever operator comes next, the wait for a bias is over.
   if (auto awaiting = std::exchange(thread.awaiting_bias, nullptr)) {
-    if (name == "aten::add_") return recognise_bias(std::move(awaiting), recorded_inputs(function));
+    if (auto forward = end_wait(std::move(awaiting), function, thread)) return forward;
   }
   for (const LayerKind& kind : layer_kinds()) {
     for (const ForwardOperator& op : kind.operators) {
@@ -177,18 +231,13 @@ inline void on_operator_end(const at::RecordFunction& function, at::ObserverCont
   }
   if (context == nullptr) return;
   auto& forward = static_cast<RecognisedForward&>(*context);
-  std::vector<torch::Tensor> outputs = recorded_outputs(function);
-  if (outputs.empty()) {
+  forward.outputs = recorded_outputs(function);
+  if (forward.outputs.empty()) {
     // The kernel threw: no forward took place.
-  } else if (forward.hooks.front().awaited_bias != nullptr) {
-    forward.awaiting_sum = outputs.front().unsafeGetTensorImpl();
+  } else if (std::any_of(forward.hooks.begin(), forward.hooks.end(), awaits_bias)) {
     thread.awaiting_bias = std::make_unique<RecognisedForward>(std::move(forward));
   } else {
-    ForwardCall call{std::move(forward.input), std::move(outputs), false};
-    for (const RecognisedForward::Hook& hook : forward.hooks) {
-      call.training = hook.training;
-      hook.target->run(call);
-    }
+    run_hooks(forward);
   }
   thread.in_forward = false;
 }

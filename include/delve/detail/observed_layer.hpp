@@ -12,7 +12,7 @@
 #include <mutex>      // std::mutex
 #include <optional>   // std::optional
 #include <string>     // std::string
-#include <utility>    // std::move
+#include <utility>    // std::exchange, std::move
 #include <vector>     // std::vector
 
 #include <fmt/format.h>
@@ -59,6 +59,15 @@ struct Observation {
   std::atomic<std::int64_t> layers_called{0};
 };
 
+/// What an epoch leaves of a layer.
+struct LayerReport {
+  LayerRecord train;
+  LayerRecord eval;
+  std::int64_t skipped_batches;  ///< left out in this epoch for values that are not finite
+  /// It counted as evaluated, being in eval(), while the model around it was training.
+  bool is_frozen;
+};
+
 /// One tracked layer, from its forward to its record. Thread-safe.
 template <typename Scalar>
 class ObservedLayer {
@@ -70,7 +79,7 @@ class ObservedLayer {
         module_(layer.module),
         root_(layer.root),
         observation_(std::move(observation)),
-        streams_{Stream(observation_->products), Stream(observation_->products)} {}
+        covariances_(empty_covariances()) {}
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const ModuleReference& module() const { return module_; }
@@ -81,10 +90,11 @@ class ObservedLayer {
     return order_;
   }
 
-  /// The forward hook: takes the output in. Never throws, never waits for the device.
+  /// The forward hook: takes the output in. Never throws. Does not wait for the device, unless
+  /// another one was asked for.
   void take(const ForwardCall& call) noexcept {
-    const std::lock_guard<std::mutex> lock(mutex_);
     try {
+      const std::lock_guard<std::mutex> lock(mutex_);
       const PlainMode plain;
       take_rows(call);
     } catch (const std::exception& error) {
@@ -92,65 +102,71 @@ class ObservedLayer {
     }
   }
 
-  /// Whether data came in this mode since the last epoch began.
+  /// Whether data came in this mode since the last epoch ended.
   [[nodiscard]] bool has_news(Mode mode) const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return streams_[index(mode)].samples_taken > 0;
+    return samples_taken_[index(mode)] > 0;
   }
 
-  /// Whether it counted as evaluated, being in eval(), while the model around it was training.
+  /// Ends the epoch: the statistics of all data since the covariance was last reset. What forwards
+  /// in other threads bring meanwhile is the next epoch's, and none of them waits. Waits for the
+  /// device. Never throws: what cannot be computed is missing, and told.
+  [[nodiscard]] LayerReport end_epoch() {
+    Covariances covariances = take_covariances();
+    LayerReport report{empty_record(Mode::Train, covariances),
+                       empty_record(Mode::Eval, covariances), 0, is_frozen()};
+    for (LayerRecord* record : {&report.train, &report.eval}) {
+      Covariance<Scalar>& covariance = covariances[index(record->mode)];
+      try {
+        measure(covariance, *record);
+        report.skipped_batches += covariance.skipped_batches();
+      } catch (const std::exception& error) {
+        record->status = Status::NotConverged;
+        tell_once("its values could not be computed and are missing", error);
+      }
+    }
+    if (!observation_->options.reset_covariance()) give_back(std::move(covariances));
+    return report;
+  }
+
+ private:
+  using Covariances = std::array<Covariance<Scalar>, 2>;
+
+  static constexpr std::size_t index(Mode mode) { return mode == Mode::Train ? 0 : 1; }
+
+  [[nodiscard]] Covariances empty_covariances() const {
+    return {Covariance<Scalar>(observation_->products), Covariance<Scalar>(observation_->products)};
+  }
+
+  [[nodiscard]] Covariances take_covariances() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    samples_taken_ = {};
+    return std::exchange(covariances_, empty_covariances());
+  }
+
+  /// Puts data of the epochs before back, together with what came since it was taken.
+  void give_back(Covariances covariances) {
+    try {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (std::size_t i = 0; i < covariances.size(); ++i) covariances[i].merge(covariances_[i]);
+      covariances_ = std::move(covariances);
+    } catch (const std::exception& error) {
+      tell_once("data of earlier epochs was lost", error);
+    }
+  }
+
   [[nodiscard]] bool is_frozen() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     return is_frozen_;
   }
 
-  /// The statistics of all data since the covariance was last reset. Waits for the device. Never
-  /// throws: what cannot be computed is missing, and told.
-  [[nodiscard]] LayerRecord report(Mode mode) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    LayerRecord record{name_, mode, width(), 0, Status::NoData, {}};
+  [[nodiscard]] LayerRecord empty_record(Mode mode, const Covariances& covariances) const {
+    const std::int64_t width = std::max(covariances[0].width(), covariances[1].width());
+    LayerRecord record{name_, mode, width, 0, Status::NoData, {}};
     for (const Statistic& statistic : observation_->statistics) {
       record.values.push_back({statistic.name, statistic.quantity, NAN});
     }
-    try {
-      measure(streams_[index(mode)].covariance, record);
-    } catch (const std::exception& error) {
-      record.status = Status::NotConverged;
-      tell_once("its values could not be computed and are missing", error);
-    }
     return record;
-  }
-
-  /// How many batches were left out since the covariance was last reset, for values that are not
-  /// finite. Waits for the device.
-  [[nodiscard]] std::int64_t skipped_batches() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return streams_[0].covariance.skipped_batches() + streams_[1].covariance.skipped_batches();
-  }
-
-  /// Begins the next epoch.
-  void begin_epoch() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    for (Stream& stream : streams_) {
-      stream.samples_taken = 0;
-      if (observation_->options.reset_covariance()) stream.covariance.reset();
-    }
-  }
-
- private:
-  /// The data of one mode.
-  struct Stream {
-    explicit Stream(Products products) : covariance(products) {}
-
-    Covariance<Scalar> covariance;
-    std::int64_t calls = 0;
-    std::int64_t samples_taken = 0;
-  };
-
-  static constexpr std::size_t index(Mode mode) { return mode == Mode::Train ? 0 : 1; }
-
-  [[nodiscard]] std::int64_t width() const {
-    return std::max(streams_[0].covariance.width(), streams_[1].covariance.width());
   }
 
   Mode mode_of(const ForwardCall& call) {
@@ -168,16 +184,19 @@ class ObservedLayer {
   void take_rows(const ForwardCall& call) {
     if (!order_) order_ = observation_->layers_called.fetch_add(1);
     const CheckLayerSatOptions& options = observation_->options;
-    Stream& stream = streams_[index(mode_of(call))];
-    if (++stream.calls % options.log_interval() != 0) return;
+    const std::size_t mode = index(mode_of(call));
+    if (++calls_[mode] % options.log_interval() != 0) return;
     at::Tensor rows = data_matrix(call.outputs, family_, batch_first_, observation_->features);
     if (options.max_samples()) {
-      const std::int64_t left = *options.max_samples() - stream.samples_taken;
+      const std::int64_t left = *options.max_samples() - samples_taken_[mode];
       rows = rows.narrow(0, 0, std::min(left, rows.size(0)));
     }
-    if (options.device()) rows = rows.to(*options.device(), /*non_blocking=*/true);
-    stream.covariance.update(rows);
-    stream.samples_taken += rows.size(0);
+    if (options.device()) {
+      // A copy to the host that nobody waits for would be read before it is there.
+      rows = rows.to(*options.device(), /*non_blocking=*/!options.device()->is_cpu());
+    }
+    covariances_[mode].update(rows);
+    samples_taken_[mode] += rows.size(0);
   }
 
   void measure(Covariance<Scalar>& covariance, LayerRecord& record) {
@@ -217,8 +236,10 @@ class ObservedLayer {
   const ModuleReference root_;
   const std::shared_ptr<Observation> observation_;
 
-  mutable std::mutex mutex_;  // guards all below
-  std::array<Stream, 2> streams_;
+  mutable std::mutex mutex_;             // guards all below
+  Covariances covariances_;              // of training and of evaluation, as all that follow
+  std::array<std::int64_t, 2> calls_{};  // never reset
+  std::array<std::int64_t, 2> samples_taken_{};  // in this epoch
   std::optional<std::int64_t> order_;
   bool is_frozen_ = false;
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <exception>    // std::exception
 #include <functional>   // std::function
 #include <iostream>     // std::cerr
 #include <mutex>        // std::mutex
@@ -22,6 +21,7 @@ class Problems {
   /// @param handler is told of each problem; where it is empty, stderr is
   explicit Problems(Handler handler) : handler_(std::move(handler)) {}
 
+  /// The handler is called with no lock held, and may use the tracker. What it throws is dropped.
   /// @param key what the problem is called; a second one of that name is not told
   void tell_once(std::string key, std::string message) {
     {
@@ -35,8 +35,8 @@ class Problems {
     }
     try {
       handler_(message);
-    } catch (const std::exception& error) {
-      std::cerr << "delve: " << message << "\ndelve: on_warning threw: " << error.what() << '\n';
+    } catch (...) {
+      std::cerr << "delve: " << message << "\ndelve: on_warning threw when it was told this\n";
     }
   }
 
