@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <torch/torch.h>
@@ -14,43 +16,20 @@
 #include <delve/writers/function.hpp>
 
 #include "catch.hpp"
+#include "tracker.hpp"
 
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
 using delve::EpochRecord;
 using delve::LayerRecord;
 using delve::Mode;
+using delve_test::find;
+using delve_test::Net;
+using delve_test::pictures;
+using delve_test::quiet;
 namespace nn = torch::nn;
 
 namespace {
-
-struct NetImpl : nn::Module {
-  nn::Conv2d conv = register_module("conv", nn::Conv2d(nn::Conv2dOptions(2, 6, 3)));
-  nn::Linear fc = register_module("fc", nn::Linear(96, 5));
-
-  torch::Tensor forward(const torch::Tensor& input) {
-    return fc(torch::relu(conv(input)).flatten(1));
-  }
-};
-TORCH_MODULE(Net);
-
-torch::Tensor pictures(std::int64_t count = 64) {
-  return torch::randn({count, 2, 6, 6});
-}
-
-/// Options that gather what is told, so that a test can read it.
-CheckLayerSatOptions quiet(std::vector<std::string>* messages = nullptr) {
-  return CheckLayerSatOptions().nosave(true).on_warning([messages](std::string_view message) {
-    if (messages != nullptr) messages->emplace_back(message);
-  });
-}
-
-const LayerRecord* find(const EpochRecord& record, const std::string& layer, Mode mode) {
-  for (const LayerRecord& it : record.layers) {
-    if (it.layer == layer && it.mode == mode) return &it;
-  }
-  return nullptr;
-}
 
 /// Saturation by its definition, in float64, of rows that were kept.
 double saturation_of(const torch::Tensor& rows) {
@@ -62,63 +41,6 @@ double saturation_of(const torch::Tensor& rows) {
 }
 
 }  // namespace
-
-TEST_CASE("Defaults are those of Delve", "[tracker][options]") {
-  const CheckLayerSatOptions options;
-  CHECK(options.stats() == std::vector<std::string>{"lsat"});
-  CHECK(options.sat_threshold() == 0.99);
-  CHECK(options.idim_rule() == delve::IdimRule::ExplainedVariance);
-  CHECK(options.log_interval() == 1);
-  CHECK_FALSE(options.max_samples());
-  CHECK(options.conv_method() == delve::ConvMethod::Channelwise);
-  CHECK(options.timeseries_method() == delve::TimeseriesMethod::LastTimestep);
-  CHECK_FALSE(options.interpolation_strategy());
-  CHECK(options.interpolation_downsampling() == 32);
-  CHECK_FALSE(options.layer_filter());
-  CHECK(options.ignore_layer_names().empty());
-  CHECK(options.include_conv());
-  CHECK(options.layerwise_sat());
-  CHECK_FALSE(options.average_sat());
-  CHECK(options.reset_covariance());
-  CHECK_FALSE(options.nosave());
-  CHECK_FALSE(options.verbose());
-  CHECK_FALSE(options.device());
-  CHECK(options.initial_epoch() == 0);
-  CHECK(options.writer_args().empty());
-  CHECK(options.mode_from() == delve::ModeSource::Layer);
-  CHECK_FALSE(options.products());
-  CHECK_FALSE(options.on_warning());
-}
-
-TEST_CASE("Options out of their range are named with the valid ones", "[tracker][options]") {
-  Net net;
-  const auto message = [&](const CheckLayerSatOptions& options) -> std::string {
-    try {
-      CheckLayerSat tracker("unused", "csv", net, options);
-    } catch (const std::invalid_argument& error) {
-      return error.what();
-    }
-    return "nothing was thrown";
-  };
-  const std::string head = "delve::CheckLayerSatOptions: ";
-  CHECK(message(quiet().sat_threshold(0)) ==
-        head + "sat_threshold is 0; it must be above 0 and at most 1");
-  CHECK(message(quiet().sat_threshold(1.5)) ==
-        head + "sat_threshold is 1.5; it must be above 0 and at most 1");
-  CHECK(message(quiet().sat_threshold(std::nan(""))) ==
-        head + "sat_threshold is nan; it must be above 0 and at most 1");
-  CHECK(message(quiet().log_interval(0)) == head + "log_interval is 0; it must be at least 1");
-  CHECK(message(quiet().max_samples(-3)) == head + "max_samples is -3; it must be at least 1");
-  CHECK(message(quiet().interpolation_downsampling(0)) ==
-        head + "interpolation_downsampling is 0; it must be at least 1");
-  CHECK(message(quiet().initial_epoch(-1)) == head + "initial_epoch is -1; it must be at least 0");
-  CHECK(message(quiet().stats({})) == head + "stats is empty; it must be at least one name");
-  CHECK(message(quiet().stats({"lsat", "lsat"})) ==
-        head + "stats is a list with \"lsat\" in it twice; it must be a list of different names");
-  CHECK(message(quiet().stats({"sat"})).find("\"sat\" is not a statistic; known are lsat") !=
-        std::string::npos);
-  CHECK_FALSE(at::hasGlobalCallbacks());
-}
 
 TEMPLATE_TEST_CASE("A report is of all data of its epoch, by mode", "[tracker]", float, double) {
   torch::manual_seed(1);
@@ -242,63 +164,6 @@ TEST_CASE("Mode is the layer's, the root's, or the guard's", "[tracker][mode]") 
   }
 }
 
-TEST_CASE("Every how manieth call is counted by layer and mode", "[tracker][options]") {
-  Net net;
-  CheckLayerSat tracker("unused", "csv", net, quiet().log_interval(3));
-  for (const bool training : {true, false, true, false, true, false, true}) {
-    net->train(training);
-    net->forward(pictures(10));
-  }
-  // Training calls 1 to 4, of which the third is taken; evaluation calls 1 to 3, likewise.
-  const EpochRecord first = tracker.add_saturations();
-  CHECK(find(first, "fc", Mode::Train)->samples == 10);
-  CHECK(find(first, "fc", Mode::Eval)->samples == 10);
-  net->train();
-  net->forward(pictures(10));
-  net->forward(pictures(20));  // call 6
-  CHECK(find(tracker.add_saturations(), "fc", Mode::Train)->samples == 20);
-}
-
-TEST_CASE("A limit of samples holds by epoch, mode and batch element", "[tracker][options]") {
-  Net net;
-  CheckLayerSat tracker("unused", "csv", net, quiet().max_samples(25));
-  for (int epoch = 0; epoch < 2; ++epoch) {
-    for (int batch = 0; batch < 4; ++batch) net->forward(pictures(10));
-    const EpochRecord record = tracker.add_saturations();
-    CHECK(find(record, "fc", Mode::Train)->samples == 25);
-    CHECK(find(record, "conv", Mode::Train)->samples == 25 * 16);
-  }
-}
-
-TEST_CASE("Which layers are tracked is chosen", "[tracker][options]") {
-  Net net;
-  const auto tracked = [&](const CheckLayerSatOptions& options) {
-    return CheckLayerSat("unused", "csv", net, options).layer_names();
-  };
-  using Names = std::vector<std::string>;
-  CHECK(tracked(quiet()) == Names{"conv", "fc"});
-  CHECK(tracked(quiet().include_conv(false)) == Names{"fc"});
-  CHECK(tracked(quiet().ignore_layer_names({"fc"})) == Names{"conv"});
-  CHECK(tracked(quiet().layer_filter([](const std::string& name, const nn::Module& module) {
-          return name == "conv" && module.name() == "torch::nn::Conv2dImpl";
-        })) == Names{"conv"});
-  std::vector<std::string> messages;
-  CHECK(tracked(quiet(&messages).ignore_layer_names({"fc", "fcc"})) == Names{"conv"});
-  CHECK(messages == Names{"ignore_layer_names holds \"fcc\", and no layer is called so"});
-}
-
-TEST_CASE("Nothing to track is an error that lists what there is", "[tracker][misuse]") {
-  CHECK_THROWS_WITH(
-      CheckLayerSat("unused", "csv", nn::Sequential(nn::ReLU(), nn::Flatten()), quiet()),
-      "delve::CheckLayerSat: there is no layer to track. Found: 0 (torch::nn::ReLUImpl), 1 "
-      "(torch::nn::FlattenImpl). Kinds that can be tracked: Conv2d, Linear, LSTM");
-  CHECK_THROWS_WITH(
-      CheckLayerSat("unused", "csv", Net(), quiet().ignore_layer_names({"conv", "fc"})),
-      "delve::CheckLayerSat: there is no layer to track. Found: conv (torch::nn::Conv2dImpl, left "
-      "out by the options), fc (torch::nn::LinearImpl, left out by the options). Kinds that can be "
-      "tracked: Conv2d, Linear, LSTM");
-}
-
 TEST_CASE("A stopped tracker costs nothing, and goes on where it was", "[tracker]") {
   Net net;
   CheckLayerSat tracker("unused", "csv", net, quiet());
@@ -315,15 +180,6 @@ TEST_CASE("A stopped tracker costs nothing, and goes on where it was", "[tracker
   CHECK(find(tracker.add_saturations(), "fc", Mode::Train)->samples == 50);
   tracker.close();
   CHECK_FALSE(at::hasGlobalCallbacks());
-}
-
-TEST_CASE("Without a reset, reports are of all data so far", "[tracker][options]") {
-  Net net;
-  CheckLayerSat tracker("unused", "csv", net, quiet().reset_covariance(false));
-  net->forward(pictures(60));
-  CHECK(find(tracker.add_saturations(), "fc", Mode::Train)->samples == 60);
-  net->forward(pictures(40));
-  CHECK(find(tracker.add_saturations(), "fc", Mode::Train)->samples == 100);
 }
 
 TEST_CASE("What is odd is said once, and kept", "[tracker][problems]") {
@@ -455,24 +311,6 @@ TEST_CASE("Nothing is written where nothing is to be saved", "[tracker][writers]
     CHECK(tracker.add_saturations().layers.size() == 2);
   }
   CHECK_FALSE(std::filesystem::exists(folder));
-}
-
-TEST_CASE("Calls that make no sense throw", "[tracker][misuse]") {
-  Net net;
-  CheckLayerSat tracker("unused", "csv", net, quiet());
-  CHECK_THROWS_AS(tracker.add_scalar("", 1), std::invalid_argument);
-  CHECK_THROWS_WITH(tracker.last("cnv", "lsat", Mode::Train),
-                    "delve::CheckLayerSat::last: no layer \"cnv\"; there are conv, fc");
-  CHECK_THROWS_WITH(tracker.last("conv", "idim", Mode::Train),
-                    "delve::CheckLayerSat::last: no statistic \"idim\"; there are lsat");
-  CHECK_FALSE(tracker.last("conv", "lsat", Mode::Train));
-  tracker.close();
-  tracker.close();
-  CHECK_THROWS_WITH(tracker.add_saturations(),
-                    "delve::CheckLayerSat::add_saturations: the tracker is closed");
-  CHECK_THROWS_AS(tracker.add_scalar("accuracy", 1), std::logic_error);
-  CHECK_THROWS_AS(tracker.resume(), std::logic_error);
-  CHECK_THROWS_AS(tracker.save(), std::logic_error);
 }
 
 TEST_CASE("Several trackers watch one model, and either may go first", "[tracker]") {

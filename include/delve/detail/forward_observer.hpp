@@ -50,22 +50,24 @@ inline ThreadState& thread_state() {
 
 HookRegistry& hook_registry();
 
-/// Whether a tensor is this weight, neither a slice of it nor another view. Reads no data, so
-/// nothing is materialised or synchronised.
+/// Whether two tensors begin at the same place of the same storage. Like the two that follow it
+/// reads no data, so nothing is materialised or synchronised.
+inline bool is_same_place(const torch::Tensor& a, const torch::Tensor& b) {
+  return storage_of(a) == storage_of(b) && a.storage_offset() == b.storage_offset();
+}
+
+/// Whether a tensor is this weight, neither a slice of it nor another view.
 inline bool is_whole(const torch::Tensor& tensor, const torch::Tensor& weight) {
-  return storage_of(tensor) == storage_of(weight) &&
-         tensor.storage_offset() == weight.storage_offset() && tensor.sizes() == weight.sizes() &&
+  return is_same_place(tensor, weight) && tensor.sizes() == weight.sizes() &&
          tensor.strides() == weight.strides();
 }
 
 /// Whether a tensor is the transpose of this weight. The weight itself at that place is not the
 /// module's forward but the way back: the decoder of a tied autoencoder.
 inline bool is_transpose(const torch::Tensor& tensor, const torch::Tensor& weight) {
-  return storage_of(tensor) == storage_of(weight) &&
-         tensor.storage_offset() == weight.storage_offset() && tensor.dim() == 2 &&
-         weight.dim() == 2 && tensor.size(0) == weight.size(1) &&
-         tensor.size(1) == weight.size(0) && tensor.stride(0) == weight.stride(1) &&
-         tensor.stride(1) == weight.stride(0);
+  return is_same_place(tensor, weight) && tensor.dim() == 2 && weight.dim() == 2 &&
+         tensor.size(0) == weight.size(1) && tensor.size(1) == weight.size(0) &&
+         tensor.stride(0) == weight.stride(1) && tensor.stride(1) == weight.stride(0);
 }
 
 inline bool is_same_bias(const torch::Tensor& argument, const torch::Tensor& bias) {

@@ -236,10 +236,13 @@ class ObservedLayer {
   const ModuleReference root_;
   const std::shared_ptr<Observation> observation_;
 
-  mutable std::mutex mutex_;             // guards all below
-  Covariances covariances_;              // of training and of evaluation, as all that follow
-  std::array<std::int64_t, 2> calls_{};  // never reset
+  mutable std::mutex mutex_;  // guards all below
+
+  // Of training and of evaluation.
+  Covariances covariances_;
+  std::array<std::int64_t, 2> calls_{};          // never reset
   std::array<std::int64_t, 2> samples_taken_{};  // in this epoch
+
   std::optional<std::int64_t> order_;
   bool is_frozen_ = false;
 };

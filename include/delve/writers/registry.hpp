@@ -105,19 +105,30 @@ inline WriterRegistry& writer_registry() {
   return registry;
 }
 
+}  // namespace detail
+
+/// All keys, sorted. Thread-safe.
+[[nodiscard]] inline std::vector<std::string> writer_keys() {
+  detail::WriterRegistry& registry = detail::writer_registry();
+  const std::lock_guard<std::mutex> lock(registry.mutex);
+  std::vector<std::string> keys;
+  for (const auto& [key, writer] : registry.keys) keys.push_back(key);
+  return keys;
+}
+
+namespace detail {
+
 /// @throws std::invalid_argument where there is no such key; it lists those that there are
 inline WriterKey find_writer(std::string_view key) {
-  WriterRegistry& registry = writer_registry();
-  const std::lock_guard<std::mutex> lock(registry.mutex);
-  if (const auto found = registry.keys.find(key); found != registry.keys.end()) {
-    return found->second;
+  {
+    WriterRegistry& registry = writer_registry();
+    const std::lock_guard<std::mutex> lock(registry.mutex);
+    if (const auto found = registry.keys.find(key); found != registry.keys.end()) {
+      return found->second;
+    }
   }
-  std::string known;
-  for (const auto& [name, writer] : registry.keys) {
-    known.append(known.empty() ? "" : ", ").append(name);
-  }
-  throw std::invalid_argument(
-      fmt::format("delve: save_to: \"{}\" is not a writer; known are {}", key, known));
+  throw std::invalid_argument(fmt::format("delve: save_to: \"{}\" is not a writer; known are {}",
+                                          key, fmt::join(writer_keys(), ", ")));
 }
 
 /// @throws std::invalid_argument where an argument is given that none of these keys takes
@@ -162,15 +173,6 @@ inline void register_writer(const std::string& key, WriterFactory factory,
   }
 }
 
-/// All keys, sorted. Thread-safe.
-[[nodiscard]] inline std::vector<std::string> writer_keys() {
-  detail::WriterRegistry& registry = detail::writer_registry();
-  const std::lock_guard<std::mutex> lock(registry.mutex);
-  std::vector<std::string> keys;
-  for (const auto& [key, writer] : registry.keys) keys.push_back(key);
-  return keys;
-}
-
 /// One or several writers, each by its key or as a pointer: "csv", {"csv", "console"},
 /// {"plotcsv", std::make_shared<MyWriter>()}.
 class WriterList {
@@ -194,8 +196,8 @@ class WriterList {
   template <typename T, typename = std::enable_if_t<std::is_constructible_v<Entry, T>>>
   WriterList(T&& entry) : entries_{Entry(std::forward<T>(entry))} {}  // NOLINT: as for Entry
   WriterList(std::initializer_list<Entry> entries) : entries_(entries) {}
-  WriterList(const std::vector<std::string>& keys)
-      : entries_(keys.begin(), keys.end()) {}  // NOLINT
+  WriterList(const std::vector<std::string>& keys)  // NOLINT: as for Entry
+      : entries_(keys.begin(), keys.end()) {}
 
   /// All writers, in the order of the list; those given as pointers are the same at every call.
   /// @throws std::invalid_argument where a key is unknown, or an argument is given that none of the
