@@ -4,6 +4,8 @@
 // Catch2 2 or 3, whichever is installed. Include it after LibTorch: both define CHECK, and a test
 // means Catch2's.
 
+#include <string>  // std::string
+
 #undef CHECK
 
 #if __has_include(<catch2/catch_all.hpp>)
@@ -12,4 +14,8 @@ using Catch::Approx;
 using namespace Catch::Matchers;
 #else
 #include <catch2/catch.hpp>  // Catch2 2
+
+inline auto ContainsSubstring(const std::string& text) {
+  return Catch::Matchers::Contains(text);
+}
 #endif

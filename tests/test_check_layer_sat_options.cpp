@@ -72,7 +72,9 @@ TEST_CASE("Options out of their range are named with the valid ones", "[tracker]
   CHECK(message(quiet().initial_epoch(-1)) == head + "initial_epoch is -1; it must be at least 0");
   CHECK(message(quiet().stats({})) == head + "stats is empty; it must be at least one name");
   CHECK(message(quiet().stats({"lsat", "lsat"})) ==
-        head + "stats is a list with \"lsat\" in it twice; it must be a list of different names");
+        head +
+            "stats is a list with \"lsat\" and \"lsat\"; it must be a list of which no two give "
+            "the same value");
   CHECK(message(quiet().stats({"sat"})).find("\"sat\" is not a statistic; known are lsat") !=
         std::string::npos);
   CHECK_FALSE(at::hasGlobalCallbacks());
@@ -115,8 +117,8 @@ TEST_CASE("Which layers are tracked is chosen", "[tracker][options]") {
   CHECK(tracked(quiet()) == Names{"conv", "fc"});
   CHECK(tracked(quiet().include_conv(false)) == Names{"fc"});
   CHECK(tracked(quiet().ignore_layer_names({"fc"})) == Names{"conv"});
-  CHECK(tracked(quiet().layer_filter([](const std::string& name, const nn::Module& module) {
-          return name == "conv" && module.name() == "torch::nn::Conv2dImpl";
+  CHECK(tracked(quiet().layer_filter([](const delve::FoundLayer& layer) {
+          return layer.name == "conv" && layer.kind->name == "Conv2d";
         })) == Names{"conv"});
   std::vector<std::string> messages;
   CHECK(tracked(quiet(&messages).ignore_layer_names({"fc", "fcc"})) == Names{"conv"});
@@ -127,12 +129,14 @@ TEST_CASE("Nothing to track is an error that lists what there is", "[tracker][mi
   CHECK_THROWS_WITH(
       CheckLayerSat("unused", "csv", nn::Sequential(nn::ReLU(), nn::Flatten()), quiet()),
       "delve::CheckLayerSat: there is no layer to track. Found: 0 (torch::nn::ReLUImpl), 1 "
-      "(torch::nn::FlattenImpl). Kinds that can be tracked: Conv2d, Linear, LSTM");
+      "(torch::nn::FlattenImpl). Kinds that can be tracked: " +
+          delve::layer_kind_names());
   CHECK_THROWS_WITH(
       CheckLayerSat("unused", "csv", Net(), quiet().ignore_layer_names({"conv", "fc"})),
       "delve::CheckLayerSat: there is no layer to track. Found: conv (torch::nn::Conv2dImpl, left "
       "out by the options), fc (torch::nn::LinearImpl, left out by the options). Kinds that can be "
-      "tracked: Conv2d, Linear, LSTM");
+      "tracked: " +
+          delve::layer_kind_names());
 }
 
 TEST_CASE("Without a reset, reports are of all data so far", "[tracker][options]") {

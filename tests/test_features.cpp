@@ -20,22 +20,22 @@ namespace {
 torch::Tensor conv_rows(const torch::Tensor& output, ConvMethod method) {
   FeatureOptions options;
   options.conv_method = method;
-  return data_matrix({output}, LayerFamily::Convolution, true, options);
+  return data_matrix({output}, {LayerFamily::Convolution}, options);
 }
 
 torch::Tensor downsampled(const torch::Tensor& output, Interpolation strategy, std::int64_t size) {
   FeatureOptions options;
   options.interpolation_strategy = strategy;
   options.interpolation_downsampling = size;
-  return data_matrix({output}, LayerFamily::Convolution, true, options);
+  return data_matrix({output}, {LayerFamily::Convolution}, options);
 }
 
 torch::Tensor series_rows(nn::LSTM& lstm, const torch::Tensor& input, TimeseriesMethod method) {
   const auto [output, states] = lstm(input);
   FeatureOptions options;
   options.timeseries_method = method;
-  return data_matrix({output, std::get<0>(states), std::get<1>(states)}, LayerFamily::Recurrent,
-                     lstm->options.batch_first(), options);
+  return data_matrix({output, std::get<0>(states), std::get<1>(states)},
+                     {LayerFamily::Recurrent, 0, lstm->options.batch_first()}, options);
 }
 
 }  // namespace
@@ -56,6 +56,28 @@ TEST_CASE("Every position of a convolution's output is a data point", "[features
   }
   CHECK(torch::equal(conv_rows(pictures[1], ConvMethod::Channelwise),
                      conv_rows(pictures, ConvMethod::Channelwise).narrow(0, 1, 1)));
+}
+
+TEST_CASE("Lines and volumes are taken as pictures are", "[features][conv]") {
+  for (const torch::Tensor& output : {torch::randn({2, 3, 7}), torch::randn({2, 3, 4, 5, 6})}) {
+    const int axes = static_cast<int>(output.dim()) - 2;
+    const torch::Tensor by_channel = output.flatten(2);
+    const auto rows = [&](const torch::Tensor& maps, ConvMethod method) {
+      FeatureOptions options;
+      options.conv_method = method;
+      return data_matrix({maps}, {LayerFamily::Convolution, axes}, options);
+    };
+    CAPTURE(axes);
+    CHECK(torch::equal(rows(output, ConvMethod::Channelwise), by_channel.transpose(1, 2)));
+    CHECK(torch::equal(rows(output[1], ConvMethod::Channelwise),
+                       by_channel.narrow(0, 1, 1).transpose(1, 2)));
+    CHECK(torch::allclose(rows(output, ConvMethod::Mean), by_channel.mean(2)));
+    CHECK(torch::equal(rows(output, ConvMethod::Max), by_channel.amax(2)));
+    CHECK(torch::equal(rows(output, ConvMethod::Flatten), output.flatten(1)));
+  }
+  // Without positions there are only channels, as after a BatchNorm1d of (B, C).
+  const torch::Tensor flat = torch::randn({6, 4});
+  CHECK(torch::equal(data_matrix({flat}, {LayerFamily::Convolution, 0}, {}), flat));
 }
 
 TEST_CASE("Pictures are reduced as the method says", "[features][conv]") {
@@ -94,7 +116,7 @@ TEST_CASE("Pictures are made smaller, never larger, and keep their aspect", "[fe
 
 TEST_CASE("Every position of a Linear's output is a data point", "[features][linear]") {
   const auto rows = [](const torch::Tensor& output) {
-    return data_matrix({output}, LayerFamily::Linear, true, {});
+    return data_matrix({output}, {LayerFamily::Linear}, {});
   };
   const torch::Tensor output = torch::randn({2, 3, 4, 5});
   CHECK(torch::equal(rows(output), output.reshape({2, 12, 5})));
@@ -136,17 +158,17 @@ TEST_CASE("A packed series ends where its own data ends", "[features][lstm]") {
   const auto [output, states] = lstm->forward_with_packed_input(packed);
   const std::vector<torch::Tensor> outputs = {output.data(), std::get<0>(states)};
   FeatureOptions options;
-  const torch::Tensor rows = data_matrix(outputs, LayerFamily::Recurrent, false, options);
+  const torch::Tensor rows = data_matrix(outputs, {LayerFamily::Recurrent, 0, false}, options);
   const torch::Tensor whole = std::get<0>(lstm(input));
   CHECK(torch::allclose(rows[0], whole[3][0]));
   CHECK(torch::allclose(rows[1], whole[1][1]));
   CHECK(torch::allclose(rows[2], whole[0][2]));
 
   options.timeseries_method = TimeseriesMethod::EveryTimestep;
-  CHECK(data_matrix(outputs, LayerFamily::Recurrent, false, options).sizes() ==
+  CHECK(data_matrix(outputs, {LayerFamily::Recurrent, 0, false}, options).sizes() ==
         torch::IntArrayRef({7, 7}));
   options.timeseries_method = TimeseriesMethod::Timestepwise;
-  CHECK_THROWS_AS(data_matrix(outputs, LayerFamily::Recurrent, false, options),
+  CHECK_THROWS_AS(data_matrix(outputs, {LayerFamily::Recurrent, 0, false}, options),
                   std::invalid_argument);
 }
 

@@ -79,9 +79,9 @@ TEST_CASE("Each layer knows the root that it was found in", "[layers]") {
   nn::Sequential a(nn::Linear(2, 2));
   nn::Sequential b(nn::Linear(2, 2));
   const auto layers = delve::find_layers({{"a", a}, {"b", b}});
-  CHECK(&layers[0].root.get() == a.get());
-  CHECK(&layers[1].root.get() == b.get());
-  CHECK(&layers[1].module.get() == b->ptr(0).get());
+  CHECK(layers[0].root.nn() == a.get());
+  CHECK(layers[1].root.nn() == b.get());
+  CHECK(layers[1].module.nn() == b->ptr(0).get());
 }
 
 TEST_CASE("No module is no model", "[layers]") {

@@ -10,6 +10,7 @@
 #include <limits>       // std::numeric_limits
 #include <memory>       // std::shared_ptr
 #include <optional>     // std::optional
+#include <ostream>      // std::ostream
 #include <stdexcept>    // std::invalid_argument, std::logic_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
@@ -22,7 +23,9 @@
 #include <delve/detail/epoch_review.hpp>
 #include <delve/detail/observed_layer.hpp>
 #include <delve/forward_hook.hpp>
+#include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
+#include <delve/module_view.hpp>
 #include <delve/options.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/registry.hpp>
@@ -118,6 +121,26 @@ class CheckLayerSat {
     scalars_.emplace_back(name, value);
   }
 
+  /// The same for several numbers: add_scalars({{"loss", loss}, {"accuracy", accuracy}}).
+  void add_scalars(const std::vector<std::pair<std::string, double>>& scalars) {
+    for (const auto& [name, value] : scalars) add_scalar(name, value);
+  }
+
+  /// Takes in a tensor that no tracked layer gave: an attention map, a residual sum, a loss's
+  /// input. It counts as the output of a layer of that name, and so do further ones under it. Does
+  /// nothing while the tracker is stopped. Never waits for the device.
+  /// @param output (…, D), each position of the leading axes a data point; or, of the family
+  ///   Convolution, (B, C, positions…)
+  /// @param mode whether it counts as training or as evaluation
+  /// @throws std::invalid_argument where a tracked layer bears that name or the family is
+  ///   Recurrent; std::logic_error after close()
+  void observe(const std::string& name, const torch::Tensor& output, Mode mode,
+               LayerFamily family = LayerFamily::Linear) {
+    require_open("observe");
+    if (!is_recording()) return;
+    observed_layer(name, family)->take(output, mode);
+  }
+
   /// Ends an epoch: computes the statistics of each layer and hands them to the writers. Waits for
   /// the device, and takes a while for wide layers: one eigenvalue problem per layer and mode.
   /// @param save whether to write now; otherwise the record waits for the next save()
@@ -156,15 +179,20 @@ class CheckLayerSat {
   }
 
   /// Takes the hooks away; data already summed is kept.
-  void stop() { hooks_.clear(); }
+  void stop() {
+    is_recording_ = false;
+    hooks_.clear();
+  }
 
   /// Records again after stop().
   /// @throws std::logic_error after close()
   void resume() {
     require_open("resume");
-    if (is_recording()) return;
+    if (is_recording_) return;
+    is_recording_ = true;
     for (const auto& layer : layers_) {
-      layer->module().visit([&](const torch::nn::Module& module) {
+      if (!layer->has_module()) continue;
+      layer->module().visit([&](const ModuleView& module) {
         hooks_.emplace_back(layer, register_forward_hook(module, [layer](const ForwardCall& call) {
                               layer->take(call);
                             }));
@@ -172,7 +200,7 @@ class CheckLayerSat {
     }
   }
 
-  [[nodiscard]] bool is_recording() const { return !hooks_.empty(); }
+  [[nodiscard]] bool is_recording() const { return is_recording_; }
 
   /// Counts every forward as evaluation as long as the guard lives, in all threads: for programs
   /// that evaluate without eval().
@@ -269,7 +297,7 @@ class CheckLayerSat {
     if (!chosen.empty()) return chosen;
     std::vector<std::string> seen;
     for (const FoundLayer& layer : found) {
-      seen.push_back(fmt::format("{} ({}{})", layer.name, layer.module.get().name(),
+      seen.push_back(fmt::format("{} ({}{})", layer.name, layer.module.type_name(),
                                  layer.kind != nullptr ? ", left out by the options" : ""));
     }
     throw std::invalid_argument(fmt::format(
@@ -278,12 +306,36 @@ class CheckLayerSat {
         seen.empty() ? "nothing" : fmt::format("{}", fmt::join(seen, ", ")), layer_kind_names()));
   }
 
+  /// The layer without a module that bears this name.
+  std::shared_ptr<Layer> observed_layer(const std::string& name, LayerFamily family) {
+    const auto require = [&](bool holds, std::string_view fault) {
+      if (holds) return;
+      throw std::invalid_argument(
+          fmt::format("delve::CheckLayerSat::observe: \"{}\": {}", name, fault));
+    };
+    require(!name.empty(), "a name is needed");
+    require(family != LayerFamily::Recurrent,
+            "LayerFamily::Recurrent is for modules; Linear takes every timestep of (B, T, D)");
+    for (const auto& layer : layers_) {
+      if (layer->name() != name) continue;
+      require(!layer->has_module(), "a tracked layer bears this name");
+      return layer;
+    }
+    const OutputLayout layout{family, /*position_axes=*/0};
+    return layers_.emplace_back(std::make_shared<Layer>(name, layout, observation_));
+  }
+
   [[nodiscard]] bool is_chosen(const FoundLayer& layer) const {
     if (layer.kind == nullptr) return false;
-    if (!options().include_conv() && layer.kind->family == LayerFamily::Convolution) return false;
+    const std::vector<std::string>& also = options().also_track();
+    if (layer.kind->by_default) {
+      if (!options().include_conv() && layer.kind->family == LayerFamily::Convolution) return false;
+    } else if (std::find(also.begin(), also.end(), layer.kind->name) == also.end()) {
+      return false;
+    }
     const std::vector<std::string>& ignored = options().ignore_layer_names();
     if (std::find(ignored.begin(), ignored.end(), layer.name) != ignored.end()) return false;
-    return !options().layer_filter() || options().layer_filter()(layer.name, layer.module);
+    return !options().layer_filter() || options().layer_filter()(layer);
   }
 
   void say_what_is_tracked() const {
@@ -348,7 +400,7 @@ class CheckLayerSat {
     int count = 0;
     for (const LayerRecord& layer : layers) {
       for (const Value& value : layer.values) {
-        if (value.stat != "lsat" || std::isnan(value.value)) continue;
+        if (value.quantity != "saturation" || std::isnan(value.value)) continue;
         sum += value.value;
         ++count;
       }
@@ -359,6 +411,21 @@ class CheckLayerSat {
     }
   }
 
+  friend std::ostream& operator<<(std::ostream& out, const CheckLayerSat& tracker) {
+    return out << tracker.description();
+  }
+
+  /// "CheckLayerSat(lsat, idim of 2 layers: conv, fc; recording, next epoch 0)"
+  [[nodiscard]] std::string description() const {
+    return fmt::format("CheckLayerSat({} of {} layers: {}; {}, next epoch {})",
+                       fmt::join(options().stats(), ", "), layers_.size(),
+                       fmt::join(layer_names(), ", "),
+                       is_closed_      ? "closed"
+                       : is_recording_ ? "recording"
+                                       : "stopped",
+                       epoch_);
+  }
+
   const std::shared_ptr<detail::Observation> observation_;
   std::vector<std::shared_ptr<Layer>> layers_;
   std::vector<std::shared_ptr<Writer>> writers_;
@@ -367,6 +434,7 @@ class CheckLayerSat {
   std::vector<EpochRecord> unsaved_;
   std::optional<EpochRecord> last_;
   std::int64_t epoch_;
+  bool is_recording_ = false;
   bool is_closed_ = false;
 };
 

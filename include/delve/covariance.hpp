@@ -79,6 +79,9 @@ class Covariance {
   /// Σ: (d, d), float64, symmetric, on the device. Needs samples() > 0.
   [[nodiscard]] at::Tensor matrix();
 
+  /// The diagonal of Σ: (d), float64, on the device. Needs samples() > 0.
+  [[nodiscard]] at::Tensor variances();
+
   /// A symmetric float64 matrix with the non-zero eigenvalues of Σ: Σ itself, or, as long as fewer
   /// than d data points have come and none was folded yet, the (n, n) Gram matrix 1/n · YYᵀ of the
   /// centred rows Y. Needs samples() > 0. Waits for the device.
@@ -100,7 +103,7 @@ class Covariance {
   void fold(const at::Tensor& rows, const at::Tensor& count);
   void add_to(at::Tensor& product, at::Tensor& sum, const at::Tensor& rows) const;
   [[nodiscard]] at::Tensor shifted(const at::Tensor& rows, bool by_feature) const;
-  [[nodiscard]] at::Tensor gram_matrix() const;
+  [[nodiscard]] at::Tensor centred_waiting_rows() const;
 
   struct FiniteRows {
     at::Tensor rows;         // (n) bool: belongs to a batch that is finite throughout
@@ -116,6 +119,7 @@ class Covariance {
   [[nodiscard]] std::int64_t capacity() const {
     return std::clamp<std::int64_t>(width_, 256, 2048);
   }
+  [[nodiscard]] bool all_rows_wait() const { return !product_.defined() && !batch_ends_.empty(); }
   [[nodiscard]] std::int64_t waiting_count() const {
     return batch_ends_.empty() ? 0 : batch_ends_.back();
   }
@@ -414,20 +418,30 @@ at::Tensor Covariance<Scalar>::matrix() {
 }
 
 template <typename Scalar>
-at::Tensor Covariance<Scalar>::spectral_matrix() {
+at::Tensor Covariance<Scalar>::variances() {
   const detail::PlainMode plain;
-  const bool all_rows_wait = !product_.defined() && !batch_ends_.empty();
-  return all_rows_wait && waiting_count() < width_ ? gram_matrix() : matrix();
+  if (all_rows_wait()) return centred_waiting_rows().square().mean(0);
+  flush();
+  const at::Tensor mean = sum_.to(at::kDouble) / count_;
+  return (product_.diagonal().to(at::kDouble) / count_ - mean.square()) /
+         scale_.to(at::kDouble).square();
 }
 
 template <typename Scalar>
-at::Tensor Covariance<Scalar>::gram_matrix() const {
+at::Tensor Covariance<Scalar>::spectral_matrix() {
+  const detail::PlainMode plain;
+  if (!all_rows_wait() || waiting_count() >= width_) return matrix();
+  const at::Tensor rows = centred_waiting_rows();
+  return at::mm(rows, rows.t()).div_(rows.size(0));
+}
+
+template <typename Scalar>
+at::Tensor Covariance<Scalar>::centred_waiting_rows() const {
   const at::Tensor rows =
       waiting_rows().index_select(0, finite_rows().rows.nonzero().squeeze(1)).to(at::kDouble);
   // By way of one row, as in choose_shift().
   const at::Tensor deviation = rows - rows[0];
-  const at::Tensor centred = deviation - deviation.mean(0, /*keepdim=*/true);
-  return at::mm(centred, centred.t()).div_(rows.size(0));
+  return deviation - deviation.mean(0, /*keepdim=*/true);
 }
 
 }  // namespace delve

@@ -15,13 +15,14 @@
 
 namespace delve {
 
-/// What a convolution's output (B, C, H, W) contributes.
+/// What a convolution's output contributes: (B, C, H, W), or with one or three axes of positions in
+/// the place of H and W; P positions in all.
 enum class ConvMethod {
-  Channelwise,  ///< every position is a data point: B·H·W rows of C
+  Channelwise,  ///< every position is a data point: B·P rows of C
   Mean,         ///< the mean over all positions: B rows of C
   Max,          ///< the largest value of all positions: B rows of C
   Median,       ///< the lower median of all positions: B rows of C
-  Flatten,      ///< everything: B rows of C·H·W
+  Flatten,      ///< everything: B rows of C·P
 };
 
 /// What a recurrent layer's output contributes; T timesteps of U units.
@@ -31,7 +32,7 @@ enum class TimeseriesMethod {
   EveryTimestep,  ///< every timestep is a data point: B·T rows of U
 };
 
-/// How pictures are made smaller.
+/// How pictures, outputs (B, C, H, W), are made smaller.
 enum class Interpolation { Nearest, Bilinear, Bicubic, Area };
 
 struct FeatureOptions {
@@ -69,23 +70,26 @@ inline at::Tensor downsampled(at::Tensor pictures, Interpolation strategy, std::
   throw std::invalid_argument("delve: unknown Interpolation");
 }
 
-inline at::Tensor convolution_rows(const at::Tensor& output, const FeatureOptions& options) {
-  at::Tensor pictures = output.dim() == 3 ? output.unsqueeze(0) : output;
-  if (options.interpolation_strategy) {
-    pictures =
-        downsampled(pictures, *options.interpolation_strategy, options.interpolation_downsampling);
+/// @param position_axes as in OutputLayout
+inline at::Tensor convolution_rows(const at::Tensor& output, int position_axes,
+                                   const FeatureOptions& options) {
+  const bool is_one_sample = position_axes > 0 && output.dim() == 1 + position_axes;
+  at::Tensor maps = is_one_sample ? output.unsqueeze(0) : output;
+  if (maps.dim() == 2) return maps;
+  if (options.interpolation_strategy && maps.dim() == 4) {
+    maps = downsampled(maps, *options.interpolation_strategy, options.interpolation_downsampling);
   }
   switch (options.conv_method) {
     case ConvMethod::Channelwise:
-      return pictures.permute({0, 2, 3, 1}).flatten(1, 2);
+      return maps.movedim(1, -1).flatten(1, -2);
     case ConvMethod::Mean:
-      return pictures.mean(at::IntArrayRef{2, 3});
+      return maps.flatten(2).mean(2);
     case ConvMethod::Max:
-      return pictures.amax({2, 3});
+      return maps.flatten(2).amax(2);
     case ConvMethod::Median:
-      return std::get<0>(pictures.flatten(2).median(2));
+      return std::get<0>(maps.flatten(2).median(2));
     case ConvMethod::Flatten:
-      return pictures.flatten(1);
+      return maps.flatten(1);
   }
   throw std::invalid_argument("delve: unknown ConvMethod");
 }
@@ -123,20 +127,19 @@ inline at::Tensor recurrent_rows(const std::vector<at::Tensor>& outputs, bool ba
 /// The data points of one forward: (n, d), or (b, n, d) where a sample gives n of them, the first
 /// axis being that of the batch. A view of the output where it can be. Never waits for the device.
 /// @param outputs as ForwardCall has them
-/// @param family what their axes mean
-/// @param batch_first of a recurrent layer: whether its axes are (B, T, U), not (T, B, U)
+/// @param layout what their axes mean
 /// @throws std::invalid_argument where the method does not fit the data
-inline at::Tensor data_matrix(const std::vector<at::Tensor>& outputs, LayerFamily family,
-                              bool batch_first, const FeatureOptions& options) {
+inline at::Tensor data_matrix(const std::vector<at::Tensor>& outputs, const OutputLayout& layout,
+                              const FeatureOptions& options) {
   const at::Tensor& output = outputs.front();
-  switch (family) {
+  switch (layout.family) {
     case LayerFamily::Convolution:
-      return detail::convolution_rows(output, options);
+      return detail::convolution_rows(output, layout.position_axes, options);
     case LayerFamily::Linear:
       if (output.dim() == 1) return output.unsqueeze(0);
       return output.dim() == 2 ? output : output.flatten(1, -2);
     case LayerFamily::Recurrent:
-      return detail::recurrent_rows(outputs, batch_first, options);
+      return detail::recurrent_rows(outputs, layout.batch_first, options);
   }
   throw std::invalid_argument("delve: unknown LayerFamily");
 }

@@ -1,56 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <exception>    // std::rethrow_exception
-#include <memory>       // std::shared_ptr
-#include <stdexcept>    // std::invalid_argument
-#include <string>       // std::string
-#include <type_traits>  // std::enable_if_t, std::is_base_of_v
-#include <utility>      // std::declval, std::exchange, std::move
-
-#include <torch/nn/module.h>
+#include <exception>  // std::rethrow_exception
+#include <memory>     // std::shared_ptr
+#include <stdexcept>  // std::invalid_argument
+#include <utility>    // std::exchange, std::move
 
 #include <delve/detail/forward_observer.hpp>
+#include <delve/layer_kind.hpp>
+#include <delve/module_view.hpp>
 
 namespace delve {
-
-namespace detail {
-
-template <typename Module, typename = void>
-struct IsHolder : std::false_type {};
-template <typename Module>
-struct IsHolder<
-    Module, std::enable_if_t<std::is_convertible_v<decltype(std::declval<const Module&>().ptr()),
-                                                   std::shared_ptr<const torch::nn::Module>>>>
-    : std::true_type {};
-
-template <typename Module>
-inline constexpr bool is_module = std::is_base_of_v<torch::nn::Module, Module>;
-template <typename Module>
-inline constexpr bool is_pointer =
-    std::is_convertible_v<const Module&, std::shared_ptr<const torch::nn::Module>>;
-
-}  // namespace detail
-
-/// Whether module_of() takes it.
-template <typename Module>
-inline constexpr bool is_module_like =
-    detail::is_module<Module> || detail::is_pointer<Module> || detail::IsHolder<Module>::value;
-
-/// The module behind a value, a shared_ptr, or a holder such as torch::nn::Linear.
-/// @throws std::invalid_argument where there is none behind it
-template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
-const torch::nn::Module& module_of(const Module& module) {
-  if constexpr (detail::is_module<Module>) {
-    return module;
-  } else if constexpr (detail::is_pointer<Module>) {
-    if (module == nullptr) throw std::invalid_argument("delve: the module is a null pointer");
-    return *module;
-  } else {
-    if (module.is_empty()) throw std::invalid_argument("delve: the module holder is empty");
-    return *module.ptr();
-  }
-}
 
 /// Takes a hook away, at the latest when it is destroyed. Move-only.
 ///
@@ -97,9 +57,10 @@ class [[nodiscard]] RemovableHandle {
 ///       std::cout << call.outputs[0].sizes() << '\n';
 ///     });
 ///
-/// @param module a torch::nn::Module that layer_kinds() lists: by value (then it must outlive the
-///   handle), as a holder or as a shared_ptr. It is not kept alive. It may be moved to another
-///   device, loaded and trained meanwhile; clones of it are other modules and are not seen.
+/// @param module one of a kind that layer_kinds() lists: a torch::nn::Module by value (then it must
+///   outlive the handle), as a holder or as a shared_ptr; or a torch::jit::Module. It is not kept
+///   alive. It may be moved to another device, loaded and trained meanwhile; clones of it are other
+///   modules and are not seen.
 /// @param hook called in the thread of the forward, in its grad, inference and autocast mode, as
 ///   soon as the output is there and before anything in place happens to it. It may change the
 ///   output in place. Operators that it runs call no hooks. Several hooks of a module run in the
@@ -114,16 +75,14 @@ class [[nodiscard]] RemovableHandle {
 /// Thread-safe, but for that comparison: no thread may move or replace the weight of a hooked
 /// module while another runs operators of its kind. Never synchronises a device.
 /// @throws std::invalid_argument where the module's kind is not listed or it has no weight
-template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
-RemovableHandle register_forward_hook(const Module& module, ForwardHook hook) {
-  const torch::nn::Module& watched = module_of(module);
-  const LayerKind* kind = layer_kind_of(watched);
+inline RemovableHandle register_forward_hook(const ModuleView& module, ForwardHook hook) {
+  const LayerKind* kind = layer_kind_of(module);
   if (kind == nullptr) {
-    throw std::invalid_argument("delve::register_forward_hook: a " + watched.name() +
+    throw std::invalid_argument("delve::register_forward_hook: a " + module.type_name() +
                                 " cannot be hooked; these can: " + layer_kind_names());
   }
   if (!hook) throw std::invalid_argument("delve::register_forward_hook: the hook is empty");
-  auto target = std::make_shared<detail::HookTarget>(watched, *kind, std::move(hook));
+  auto target = std::make_shared<detail::HookTarget>(module, *kind, std::move(hook));
   detail::hook_registry().add(target);
   return RemovableHandle(std::move(target));
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <functional>        // std::function
 #include <initializer_list>  // std::initializer_list
 #include <set>               // std::set
 #include <stdexcept>         // std::invalid_argument
@@ -11,26 +10,22 @@
 #include <vector>            // std::vector
 
 #include <fmt/format.h>
-#include <torch/nn/module.h>
 
-#include <delve/forward_hook.hpp>
 #include <delve/layer_kind.hpp>
+#include <delve/module_view.hpp>
 
 namespace delve {
 
 /// A module to look for layers in, with a prefix for their names if wished. Implicitly made from
-/// all that module_of() takes.
+/// all that a ModuleView can be made of.
 struct NamedModule {
   template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
   NamedModule(const Module& root)  // NOLINT(google-explicit-constructor): a model is enough
-      : module(module_of(root)) {}
-
-  template <typename Module, typename = std::enable_if_t<is_module_like<Module>>>
-  NamedModule(std::string prefix, const Module& root)
-      : name(std::move(prefix)), module(module_of(root)) {}
+      : module(root) {}
+  NamedModule(std::string prefix, const ModuleView& root) : name(std::move(prefix)), module(root) {}
 
   std::string name;
-  std::reference_wrapper<const torch::nn::Module> module;
+  ModuleView module;
 };
 
 /// What a tracker is given to track: one module, or several, `{{"generator", g}, {"critic", c}}`.
@@ -54,8 +49,8 @@ struct FoundLayer {
   std::string
       name;  ///< of the children on the way to it, "features-0"; of a root, that of its kind
   const LayerKind* kind;  ///< nullptr where its kind cannot be tracked
-  std::reference_wrapper<const torch::nn::Module> module;
-  std::reference_wrapper<const torch::nn::Module> root;
+  ModuleView module;
+  ModuleView root;
 };
 
 namespace detail {
@@ -66,31 +61,41 @@ inline std::string joined(const std::string& prefix, const std::string& name) {
 
 /// Adds a module and all below it, in the order of their registration. One that is registered in
 /// several places is found in the first.
-inline void find_layers_below(const torch::nn::Module& module, const std::string& name,
-                              const torch::nn::Module& root,
-                              std::set<const torch::nn::Module*>& seen,
+inline void find_layers_below(const ModuleView& module, const std::string& name,
+                              const ModuleView& root, std::set<const void*>& seen,
                               std::vector<FoundLayer>& found) {
-  if (!seen.insert(&module).second) return;
+  if (!seen.insert(module.address()).second) return;
   const LayerKind* kind = layer_kind_of(module);
-  const auto children = module.named_children();
-  if (kind != nullptr || children.is_empty()) {
+  const auto children = module.children();
+  if (kind != nullptr || children.empty()) {
     const bool is_nameless = name.empty() && kind != nullptr;
     found.push_back({is_nameless ? std::string(kind->name) : name, kind, module, root});
   }
-  for (const auto& child : children) {
-    find_layers_below(*child.value(), joined(name, child.key()), root, seen, found);
+  for (const auto& [child_name, child] : children) {
+    find_layers_below(child, joined(name, child_name), root, seen, found);
   }
+}
+
+/// Freezing makes a TorchScript module's weights constants of its code, where nobody finds them.
+inline void refuse_frozen(const NamedModule& root) {
+  if (root.module.script() == nullptr || root.module.script()->parameters().size() > 0) return;
+  throw std::invalid_argument(fmt::format(
+      "delve: the TorchScript module \"{}\" has no parameters, as after torch.jit.freeze: its "
+      "layers cannot be told apart. Hand over the module as it was before that",
+      root.name.empty() ? root.module.type_name() : root.name));
 }
 
 }  // namespace detail
 
 /// All leaves of the modules, and all layers whose kind is known, in the order of their
 /// registration.
-/// @throws std::invalid_argument where two layers to be tracked bear one name
+/// @throws std::invalid_argument where two layers whose kind is known bear one name, or a
+///   TorchScript module is frozen
 inline std::vector<FoundLayer> find_layers(const Modules& modules) {
   std::vector<FoundLayer> found;
-  std::set<const torch::nn::Module*> seen;
+  std::set<const void*> seen;
   for (const NamedModule& root : modules) {
+    detail::refuse_frozen(root);
     detail::find_layers_below(root.module, root.name, root.module, seen, found);
   }
   std::set<std::string> names;

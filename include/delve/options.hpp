@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::find
+#include <algorithm>    // std::any_of
 #include <cstdint>      // std::int64_t
 #include <functional>   // std::function
 #include <map>          // std::map
@@ -9,6 +9,7 @@
 #include <stdexcept>    // std::invalid_argument
 #include <string>       // std::string
 #include <string_view>  // std::string_view
+#include <utility>      // std::move
 #include <vector>       // std::vector
 
 #include <c10/core/Device.h>
@@ -17,6 +18,8 @@
 
 #include <delve/covariance.hpp>
 #include <delve/features.hpp>
+#include <delve/layer_kind.hpp>
+#include <delve/layers.hpp>
 #include <delve/statistics.hpp>
 
 namespace delve {
@@ -29,7 +32,7 @@ enum class ModeSource {
 };
 
 /// Says of a layer whether it is to be tracked. It is asked once, at construction.
-using LayerFilter = std::function<bool(const std::string& name, const torch::nn::Module& module)>;
+using LayerFilter = std::function<bool(const FoundLayer& layer)>;
 
 /// Settings of a writer, by name.
 using WriterArgs = std::map<std::string, std::string>;
@@ -77,6 +80,10 @@ struct CheckLayerSatOptions {
   /// Whether convolutions are tracked.
   TORCH_ARG(bool, include_conv) = true;
 
+  /// Kinds of layers to be tracked beside those that are tracked unasked (layer_kind.hpp):
+  /// "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "Embedding", "MultiheadAttention".
+  TORCH_ARG(std::vector<std::string>, also_track);
+
   /// Whether each layer's values are reported.
   TORCH_ARG(bool, layerwise_sat) = true;
 
@@ -123,17 +130,37 @@ inline void require(bool holds, std::string_view option, std::string_view value,
       fmt::format("delve::CheckLayerSatOptions: {} is {}; it must be {}", option, value, valid));
 }
 
-/// The statistics asked for. @throws std::invalid_argument where a name is unknown or twice there
+/// Whether two statistics would give one value of one layer under the same name.
+inline bool collide(const Statistic& a, const Statistic& b) {
+  return a.quantity == b.quantity && (!a.only || !b.only || a.only == b.only);
+}
+
+/// The statistics asked for.
+/// @throws std::invalid_argument where a name is unknown, or two stand for the same values
 inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options) {
-  const std::vector<std::string>& names = options.stats();
-  require(!names.empty(), "stats", "empty", "at least one name");
+  require(!options.stats().empty(), "stats", "empty", "at least one name");
   std::vector<Statistic> statistics;
-  for (auto name = names.begin(); name != names.end(); ++name) {
-    require(std::find(names.begin(), name, *name) == name, "stats",
-            fmt::format("a list with \"{}\" in it twice", *name), "a list of different names");
-    statistics.push_back(find_statistic(*name));
+  for (const std::string& name : options.stats()) {
+    Statistic statistic = find_statistic(name);
+    for (const Statistic& other : statistics) {
+      require(!collide(statistic, other), "stats",
+              fmt::format("a list with \"{}\" and \"{}\"", other.name, name),
+              "a list of which no two give the same value");
+    }
+    statistics.push_back(std::move(statistic));
   }
   return statistics;
+}
+
+/// @throws std::invalid_argument where also_track holds a kind that the table does not
+inline void check_kinds(const CheckLayerSatOptions& options) {
+  for (const std::string& name : options.also_track()) {
+    const auto& kinds = layer_kinds();
+    require(std::any_of(kinds.begin(), kinds.end(),
+                        [&](const auto& kind) { return kind.name == name; }),
+            "also_track", fmt::format("a list with \"{}\"", name),
+            fmt::format("a list of these: {}", layer_kind_names()));
+  }
 }
 
 /// @throws std::invalid_argument naming the first option out of its range, its value and the range
@@ -148,6 +175,7 @@ inline void check_ranges(const CheckLayerSatOptions& options) {
   require_at_least(1, "max_samples", options.max_samples().value_or(1));
   require_at_least(1, "interpolation_downsampling", options.interpolation_downsampling());
   require_at_least(0, "initial_epoch", options.initial_epoch());
+  check_kinds(options);
 }
 
 }  // namespace detail

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>      // std::int64_t
+#include <memory>       // std::shared_ptr
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <utility>      // std::pair
 #include <vector>       // std::vector
+
+#include <Eigen/Core>
 
 namespace delve {
 
@@ -32,6 +35,14 @@ struct Value {
   double value;          ///< NaN: missing
 };
 
+/// A statistic that is more than a number: a covariance matrix, all eigenvalues.
+struct ArrayValue {
+  std::string stat;      ///< the name it was asked for by: "cov"
+  std::string quantity;  ///< its name in files: "covariance-matrix"
+  /// Never null. A vector is a matrix of one column. Shared, since it may be large.
+  std::shared_ptr<const Eigen::MatrixXd> array;
+};
+
 /// All that is known of one layer in one mode at the end of an epoch.
 struct LayerRecord {
   std::string layer;  ///< "features-0"
@@ -39,7 +50,9 @@ struct LayerRecord {
   std::int64_t width;    ///< d: number of features, and of eigenvalues; 0 while unknown
   std::int64_t samples;  ///< n: data points seen since the covariance was last reset
   Status status;
-  std::vector<Value> values;  ///< one per statistic asked for, in that order
+  std::vector<Value> values;  ///< one per number asked for, in that order
+  /// One per statistic asked for that is more than a number; those that are missing are left out.
+  std::vector<ArrayValue> arrays = {};
 };
 
 /// What add_saturations() found, and what a writer gets: plain values, nothing of LibTorch.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>   // std::min, std::partition_point, std::sort
+#include <cmath>       // std::exp, std::log, INFINITY
 #include <cstdint>     // std::int64_t
 #include <functional>  // std::greater
 #include <utility>     // std::move
@@ -70,7 +71,46 @@ class Spectrum {
     return static_cast<double>(dimensionality(threshold, rule)) / static_cast<double>(width_);
   }
 
+  // Below λᵢ are the eigenvalues, negative ones taken for zero, and all of these are 0 where there
+  // is no variance.
+
+  /// (Σλ)² / Σλ², between 1 and d (Gao et al., "A theory of multineuronal dimensionality, dynamics
+  /// and measurement", bioRxiv 214262, 2017).
+  [[nodiscard]] double participation_ratio() const {
+    if (!(total() > 0)) return 0;
+    return 1 / (eigenvalues_.cwiseMax(0) / total()).squaredNorm();
+  }
+
+  /// Σλ / λ₁, between 1 and d: the squared Frobenius norm of the centred data over its squared
+  /// spectral norm (Rudelson & Vershynin, "Sampling from large matrices", J. ACM 54(4), 2007).
+  [[nodiscard]] double stable_rank() const { return total() > 0 ? total() / eigenvalues_[0] : 0; }
+
+  /// exp(−Σ qᵢ ln qᵢ) with qᵢ = √λᵢ / Σ√λ, between 1 and d (Roy & Vetterli, "The effective rank: a
+  /// measure of effective dimensionality", EUSIPCO 2007; √λ are the singular values of the data).
+  [[nodiscard]] double effective_rank() const {
+    return total() > 0 ? std::exp(entropy_of_shares(eigenvalues_.cwiseMax(0).cwiseSqrt())) : 0;
+  }
+
+  /// −Σ pᵢ ln pᵢ / ln d with pᵢ = λᵢ / Σλ: 0 where one direction has all the variance, 1 where all
+  /// have the same.
+  [[nodiscard]] double entropy() const {
+    if (!(total() > 0) || width_ == 1) return 0;
+    return entropy_of_shares(eigenvalues_.cwiseMax(0)) / std::log(static_cast<double>(width_));
+  }
+
+  /// ln det Σ = Σ ln λᵢ. Where an eigenvalue is zero, or rounding made it negative, −infinity.
+  [[nodiscard]] double log_determinant() const {
+    if (eigenvalues_.size() < width_ || !(eigenvalues_.array() > 0).all()) return -INFINITY;
+    return eigenvalues_.array().log().sum();
+  }
+
  private:
+  /// −Σ sᵢ ln sᵢ with sᵢ = xᵢ / Σx, where 0 · ln 0 = 0.
+  static double entropy_of_shares(const Eigen::VectorXd& values) {
+    const Eigen::ArrayXd shares = values.array() / values.sum();
+    return -(shares > 0).select(shares * shares.log(), 0).sum();
+  }
+
   Eigen::VectorXd eigenvalues_;
   Eigen::VectorXd cumulated_;
   std::int64_t width_;

@@ -12,6 +12,7 @@
 #include <delve/detail/hook_registry.hpp>
 #include <delve/detail/recorded_values.hpp>
 #include <delve/layer_kind.hpp>
+#include <delve/module_view.hpp>
 
 // How forwards are recognised. LibTorch calls on_operator_start() and on_operator_end() around
 // every operator that a thread runs, nested ones included; a forward is the outermost operator that
@@ -79,7 +80,7 @@ inline bool is_same_bias(const torch::Tensor& argument, const torch::Tensor& bia
 inline void add_if_taken_by(const std::shared_ptr<HookTarget>& target, const ForwardOperator& op,
                             const torch::Tensor& weight, const torch::Tensor& bias,
                             RecognisedForward& forward) {
-  target->module().visit([&](const torch::nn::Module& module) {
+  target->module().visit([&](const ModuleView& module) {
     const torch::Tensor own_weight = target->kind().weight(module);
     if (!own_weight.defined()) return;
     if (!(op.is_transposed ? is_transpose(weight, own_weight) : is_whole(weight, own_weight)))
@@ -94,7 +95,7 @@ inline void add_if_taken_by(const std::shared_ptr<HookTarget>& target, const For
 
 /// Two modules that share weight and bias look the same from here: the one registered first counts.
 inline void keep_first_module(std::vector<RecognisedForward::Hook>& hooks) {
-  const torch::nn::Module* first = hooks.front().target->module().address();
+  const void* first = hooks.front().target->module().address();
   const auto others = std::stable_partition(hooks.begin(), hooks.end(), [&](const auto& hook) {
     return hook.target->module().address() == first;
   });

@@ -13,10 +13,11 @@
 #include <vector>         // std::vector
 
 #include <ATen/record_function.h>
-#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <delve/detail/module_reference.hpp>
 #include <delve/layer_kind.hpp>
+#include <delve/module_view.hpp>
 
 namespace delve {
 
@@ -39,7 +40,7 @@ inline const c10::StorageImpl* storage_of(const torch::Tensor& tensor) {
 /// One registered hook, and the module that it watches without owning it.
 class HookTarget {
  public:
-  HookTarget(const torch::nn::Module& module, const LayerKind& kind, ForwardHook hook)
+  HookTarget(const ModuleView& module, const LayerKind& kind, ForwardHook hook)
       : kind_(kind), module_(module), hook_(std::move(hook)) {}
 
   [[nodiscard]] const LayerKind& kind() const { return kind_; }
@@ -135,7 +136,7 @@ class HookRegistry {
     table->version = version_.load(std::memory_order_relaxed);
     for (const std::shared_ptr<HookTarget>& target : targets_) {
       table->targets.push_back(target);
-      target->module().visit([&](const torch::nn::Module& module) {
+      target->module().visit([&](const ModuleView& module) {
         const torch::Tensor weight = target->kind().weight(module);
         if (weight.defined()) table->by_storage[storage_of(weight)].push_back(target);
       });

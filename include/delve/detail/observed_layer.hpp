@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::max, std::min
+#include <algorithm>  // std::any_of, std::max, std::min
 #include <array>      // std::array
 #include <atomic>     // std::atomic
 #include <cmath>      // NAN
 #include <cstddef>    // std::size_t
 #include <cstdint>    // std::int64_t
 #include <exception>  // std::exception
-#include <memory>     // std::shared_ptr
+#include <memory>     // std::make_shared, std::shared_ptr
 #include <mutex>      // std::mutex
 #include <optional>   // std::optional
 #include <string>     // std::string
@@ -19,12 +19,16 @@
 #include <Eigen/Core>
 
 #include <delve/covariance.hpp>
+#include <delve/detail/hook_registry.hpp>  // ForwardCall
 #include <delve/detail/module_reference.hpp>
 #include <delve/detail/plain_mode.hpp>
 #include <delve/detail/problems.hpp>
+#include <delve/detail/row_sample.hpp>
 #include <delve/eigenvalues.hpp>
 #include <delve/features.hpp>
+#include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
+#include <delve/module_view.hpp>
 #include <delve/options.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
@@ -39,15 +43,18 @@ struct Observation {
         statistics(statistics_of(options)),
         problems(options.on_warning()) {
     check_ranges(options);
-    bool needs_float64 = false;
-    for (const Statistic& statistic : statistics) {
-      needs_float64 = needs_float64 || statistic.needs_small_eigenvalues;
-    }
-    products = options.products().value_or(needs_float64 ? Products::Float64 : Products::Float32);
+    const bool in_float64 = need(Need::SmallEigenvalues);
+    products = options.products().value_or(in_float64 ? Products::Float64 : Products::Float32);
     features.conv_method = options.conv_method();
     features.timeseries_method = options.timeseries_method();
     features.interpolation_strategy = options.interpolation_strategy();
     features.interpolation_downsampling = options.interpolation_downsampling();
+  }
+
+  /// Whether one of the statistics asked for needs it.
+  [[nodiscard]] bool need(Need what) const {
+    return std::any_of(statistics.begin(), statistics.end(),
+                       [&](const Statistic& statistic) { return statistic.needs_the(what); });
   }
 
   const CheckLayerSatOptions options;
@@ -68,21 +75,28 @@ struct LayerReport {
   bool is_frozen;
 };
 
-/// One tracked layer, from its forward to its record. Thread-safe.
+/// One tracked layer, from its output to its record. Thread-safe.
 template <typename Scalar>
 class ObservedLayer {
  public:
   ObservedLayer(const FoundLayer& layer, std::shared_ptr<Observation> observation)
-      : name_(layer.name),
-        family_(layer.kind->family),
-        batch_first_(layer.kind->batch_first(layer.module)),
-        module_(layer.module),
-        root_(layer.root),
+      : ObservedLayer(layer.name, layer.kind->layout(layer.module), std::move(observation)) {
+    module_.emplace(layer.module);
+    root_.emplace(layer.root);
+  }
+
+  /// Without a module: its outputs are handed over by observe().
+  ObservedLayer(std::string name, const OutputLayout& layout,
+                std::shared_ptr<Observation> observation)
+      : name_(std::move(name)),
+        layout_(layout),
         observation_(std::move(observation)),
-        covariances_(empty_covariances()) {}
+        streams_(empty_streams()) {}
 
   [[nodiscard]] const std::string& name() const { return name_; }
-  [[nodiscard]] const ModuleReference& module() const { return module_; }
+  [[nodiscard]] bool has_module() const { return module_.has_value(); }
+  /// Needs has_module().
+  [[nodiscard]] const ModuleReference& module() const { return *module_; }
 
   /// When, among all layers, this one was first called; unset before.
   [[nodiscard]] std::optional<std::int64_t> order() const {
@@ -93,63 +107,86 @@ class ObservedLayer {
   /// The forward hook: takes the output in. Never throws. Does not wait for the device, unless
   /// another one was asked for.
   void take(const ForwardCall& call) noexcept {
-    try {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      const PlainMode plain;
-      take_rows(call);
-    } catch (const std::exception& error) {
-      tell_once("its output could not be taken in and is left out", error);
-    }
+    guarded([&] { take_rows(call.outputs, mode_of(call)); });
+  }
+
+  /// The same for an output that no module gave.
+  void take(const at::Tensor& output, Mode mode) noexcept {
+    guarded([&] { take_rows({output}, mode); });
   }
 
   /// Whether data came in this mode since the last epoch ended.
   [[nodiscard]] bool has_news(Mode mode) const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return samples_taken_[index(mode)] > 0;
+    return streams_[index(mode)].samples_taken > 0;
   }
 
   /// Ends the epoch: the statistics of all data since the covariance was last reset. What forwards
   /// in other threads bring meanwhile is the next epoch's, and none of them waits. Waits for the
   /// device. Never throws: what cannot be computed is missing, and told.
   [[nodiscard]] LayerReport end_epoch() {
-    Covariances covariances = take_covariances();
-    LayerReport report{empty_record(Mode::Train, covariances),
-                       empty_record(Mode::Eval, covariances), 0, is_frozen()};
+    Streams streams = take_streams();
+    LayerReport report{empty_record(Mode::Train, streams), empty_record(Mode::Eval, streams), 0,
+                       is_frozen()};
     for (LayerRecord* record : {&report.train, &report.eval}) {
-      Covariance<Scalar>& covariance = covariances[index(record->mode)];
+      Stream& stream = streams[index(record->mode)];
       try {
-        measure(covariance, *record);
-        report.skipped_batches += covariance.skipped_batches();
+        measure(stream, *record);
+        report.skipped_batches += stream.covariance.skipped_batches();
       } catch (const std::exception& error) {
         record->status = Status::NotConverged;
         tell_once("its values could not be computed and are missing", error);
       }
     }
-    if (!observation_->options.reset_covariance()) give_back(std::move(covariances));
+    if (!observation_->options.reset_covariance()) give_back(std::move(streams));
     return report;
   }
 
  private:
-  using Covariances = std::array<Covariance<Scalar>, 2>;
+  /// What is known of one mode.
+  struct Stream {
+    Covariance<Scalar> covariance;
+    RowSample sample;                // empty unless a statistic needs it
+    std::int64_t calls = 0;          // never reset
+    std::int64_t samples_taken = 0;  // in this epoch
+  };
+  using Streams = std::array<Stream, 2>;
 
   static constexpr std::size_t index(Mode mode) { return mode == Mode::Train ? 0 : 1; }
 
-  [[nodiscard]] Covariances empty_covariances() const {
-    return {Covariance<Scalar>(observation_->products), Covariance<Scalar>(observation_->products)};
+  [[nodiscard]] Streams empty_streams() const {
+    const Products products = observation_->products;
+    return {Stream{Covariance<Scalar>(products), {}}, Stream{Covariance<Scalar>(products), {}}};
   }
 
-  [[nodiscard]] Covariances take_covariances() {
+  template <typename Action>
+  void guarded(const Action& action) noexcept {
+    try {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      const PlainMode plain;
+      action();
+    } catch (const std::exception& error) {
+      tell_once("its output could not be taken in and is left out", error);
+    }
+  }
+
+  [[nodiscard]] Streams take_streams() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    samples_taken_ = {};
-    return std::exchange(covariances_, empty_covariances());
+    Streams streams = std::exchange(streams_, empty_streams());
+    for (std::size_t i = 0; i < streams.size(); ++i) streams_[i].calls = streams[i].calls;
+    return streams;
   }
 
   /// Puts data of the epochs before back, together with what came since it was taken.
-  void give_back(Covariances covariances) {
+  void give_back(Streams streams) {
     try {
       const std::lock_guard<std::mutex> lock(mutex_);
-      for (std::size_t i = 0; i < covariances.size(); ++i) covariances[i].merge(covariances_[i]);
-      covariances_ = std::move(covariances);
+      for (std::size_t i = 0; i < streams.size(); ++i) {
+        streams[i].covariance.merge(streams_[i].covariance);
+        streams_[i].covariance = std::move(streams[i].covariance);
+        // Of what came meanwhile a sample can do without.
+        streams_[i].sample = std::move(streams[i].sample);
+      }
     } catch (const std::exception& error) {
       tell_once("data of earlier epochs was lost", error);
     }
@@ -160,20 +197,26 @@ class ObservedLayer {
     return is_frozen_;
   }
 
-  [[nodiscard]] LayerRecord empty_record(Mode mode, const Covariances& covariances) const {
-    const std::int64_t width = std::max(covariances[0].width(), covariances[1].width());
+  [[nodiscard]] LayerRecord empty_record(Mode mode, const Streams& streams) const {
+    const std::int64_t width =
+        std::max(streams[0].covariance.width(), streams[1].covariance.width());
     LayerRecord record{name_, mode, width, 0, Status::NoData, {}};
     for (const Statistic& statistic : observation_->statistics) {
+      if (!statistic.value || !is_for(statistic, mode)) continue;
       record.values.push_back({statistic.name, statistic.quantity, NAN});
     }
     return record;
+  }
+
+  static bool is_for(const Statistic& statistic, Mode mode) {
+    return !statistic.only || statistic.only == mode;
   }
 
   Mode mode_of(const ForwardCall& call) {
     if (observation_->evaluation_guards.load() > 0) return Mode::Eval;
     if (call.training && observation_->options.mode_from() == ModeSource::Layer) return Mode::Train;
     bool root_is_training = call.training;
-    root_.visit([&](const torch::nn::Module& root) { root_is_training = root.is_training(); });
+    root_->visit([&](const ModuleView& root) { root_is_training = root.is_training(); });
     if (observation_->options.mode_from() == ModeSource::Root) {
       return root_is_training ? Mode::Train : Mode::Eval;
     }
@@ -181,28 +224,32 @@ class ObservedLayer {
     return Mode::Eval;
   }
 
-  void take_rows(const ForwardCall& call) {
+  void take_rows(const std::vector<at::Tensor>& outputs, Mode mode) {
     if (!order_) order_ = observation_->layers_called.fetch_add(1);
     const CheckLayerSatOptions& options = observation_->options;
-    const std::size_t mode = index(mode_of(call));
-    if (++calls_[mode] % options.log_interval() != 0) return;
-    at::Tensor rows = data_matrix(call.outputs, family_, batch_first_, observation_->features);
+    Stream& stream = streams_[index(mode)];
+    if (++stream.calls % options.log_interval() != 0) return;
+    at::Tensor rows = data_matrix(outputs, layout_, observation_->features);
     if (options.max_samples()) {
-      const std::int64_t left = *options.max_samples() - samples_taken_[mode];
+      const std::int64_t left = *options.max_samples() - stream.samples_taken;
       rows = rows.narrow(0, 0, std::min(left, rows.size(0)));
     }
     if (options.device()) {
       // A copy to the host that nobody waits for would be read before it is there.
       rows = rows.to(*options.device(), /*non_blocking=*/!options.device()->is_cpu());
     }
-    covariances_[mode].update(rows);
-    samples_taken_[mode] += rows.size(0);
+    stream.covariance.update(rows);
+    if (observation_->need(Need::Embedding) && rows.numel() > 0) stream.sample.add(rows);
+    stream.samples_taken += rows.size(0);
   }
 
-  void measure(Covariance<Scalar>& covariance, LayerRecord& record) {
+  void measure(Stream& stream, LayerRecord& record) {
+    Covariance<Scalar>& covariance = stream.covariance;
     record.samples = covariance.samples();
     if (record.samples == 0) return;
-    const at::Tensor matrix = covariance.spectral_matrix();
+    const bool needs_sigma =
+        observation_->need(Need::Covariance) || observation_->need(Need::Embedding);
+    const at::Tensor matrix = needs_sigma ? covariance.matrix() : covariance.spectral_matrix();
     const double trace = matrix.trace().template item<double>();
     // Of a constant the sums are exactly zero, which no solver needs to be told.
     std::optional<Eigen::VectorXd> eigenvalues = Eigen::VectorXd::Zero(matrix.size(0));
@@ -212,12 +259,46 @@ class ObservedLayer {
       return;
     }
     record.status = trace > 0 ? Status::Ok : Status::NoVariance;
+
     const Spectrum spectrum(*std::move(eigenvalues), covariance.width());
     const CheckLayerSatOptions& options = observation_->options;
-    const LayerMeasurement layer{spectrum, trace, record.samples, options.sat_threshold(),
-                                 options.idim_rule()};
-    for (std::size_t i = 0; i < record.values.size(); ++i) {
-      record.values[i].value = observation_->statistics[i].value(layer);
+    LayerMeasurement layer{spectrum, trace, record.samples, options.sat_threshold(),
+                           options.idim_rule()};
+    Eigen::VectorXd variances;
+    Eigen::MatrixXd sigma;
+    Eigen::MatrixXd embedding;
+    if (observation_->need(Need::Variances)) {
+      variances = to_eigen(covariance.variances());
+      layer.variances = &variances;
+    }
+    if (observation_->need(Need::Covariance)) {
+      sigma = to_eigen(matrix);
+      layer.covariance = &sigma;
+    }
+    if (observation_->need(Need::Embedding)) {
+      embedding = embedded(stream.sample.rows(), covariance.mean(), matrix);
+      layer.embedding = &embedding;
+    }
+    read_off(layer, record);
+  }
+
+  /// Data points (m, d), centred, on the two leading eigenvectors of Σ; (m, 1) where d is 1.
+  static Eigen::MatrixXd embedded(const at::Tensor& rows, const at::Tensor& mean,
+                                  const at::Tensor& sigma) {
+    const std::int64_t count = std::min<std::int64_t>(2, sigma.size(0));
+    return to_eigen(at::mm(rows.to(sigma.options()) - mean, leading_eigenvectors(sigma, count)));
+  }
+
+  void read_off(const LayerMeasurement& layer, LayerRecord& record) const {
+    auto value = record.values.begin();
+    for (const Statistic& statistic : observation_->statistics) {
+      if (!is_for(statistic, record.mode)) continue;
+      if (statistic.value) {
+        (value++)->value = statistic.value(layer);
+      } else if (Eigen::MatrixXd array = statistic.array(layer); array.size() > 0) {
+        record.arrays.push_back({statistic.name, statistic.quantity,
+                                 std::make_shared<const Eigen::MatrixXd>(std::move(array))});
+      }
     }
   }
 
@@ -230,19 +311,13 @@ class ObservedLayer {
   }
 
   const std::string name_;
-  const LayerFamily family_;
-  const bool batch_first_;
-  const ModuleReference module_;
-  const ModuleReference root_;
+  const OutputLayout layout_;
+  std::optional<ModuleReference> module_;
+  std::optional<ModuleReference> root_;
   const std::shared_ptr<Observation> observation_;
 
   mutable std::mutex mutex_;  // guards all below
-
-  // Of training and of evaluation.
-  Covariances covariances_;
-  std::array<std::int64_t, 2> calls_{};          // never reset
-  std::array<std::int64_t, 2> samples_taken_{};  // in this epoch
-
+  Streams streams_;           // of training and of evaluation
   std::optional<std::int64_t> order_;
   bool is_frozen_ = false;
 };

@@ -93,7 +93,7 @@ class ConsoleWriter final : public Writer {
       samples.cells.push_back(layer == nullptr ? "" : grouped(layer->samples));
       if (layer == nullptr) continue;
       for (const Value& value : layer->values) {
-        if (value.stat == "lsat") {
+        if (value.quantity == "saturation") {
           saturation.cells.resize(samples.cells.size() - 1);
           saturation.cells.push_back(saturation_cell(*layer, value.value));
         } else {

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// Every row of the table in layer_kind.hpp: its forward is seen, once, as the module returns it.
+#include <delve/layer_kind.hpp>
+
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include <delve/check_layer_sat.hpp>
+#include <delve/forward_hook.hpp>
+
+#include "catch.hpp"
+#include "events.hpp"
+#include "tracker.hpp"
+
+using delve::CheckLayerSat;
+using delve::Mode;
+using delve::register_forward_hook;
+using delve_test::Events;
+using delve_test::find;
+using delve_test::quiet;
+namespace nn = torch::nn;
+
+namespace {
+
+torch::Tensor first(const torch::Tensor& output) {
+  return output;
+}
+template <typename... Others>
+torch::Tensor first(const std::tuple<torch::Tensor, Others...>& output) {
+  return std::get<0>(output);
+}
+
+/// The kinds that were checked, to be held against the table.
+std::set<std::string>& checked() {
+  static std::set<std::string> names;
+  return names;
+}
+
+/// Runs a module in training and without gradients; checks that each forward is seen once and as
+/// it is returned, and none in backward.
+template <typename Module>
+void check_seen(const std::string& kind, Module module, const torch::Tensor& input) {
+  CAPTURE(kind, input.sizes());
+  REQUIRE(delve::layer_kind_of(module)->name == kind);
+  checked().insert(kind);
+  Events events;
+  const auto handle = register_forward_hook(module, events.hook());
+  const torch::Tensor output = first(module->forward(input));
+  REQUIRE(events.count() == 1);
+  CHECK(torch::equal(events[0].output, output));
+  output.square().sum().backward();
+  CHECK(events.count() == 1);
+  {
+    const torch::NoGradGuard no_grad;
+    module->eval();
+    const torch::Tensor again = first(module->forward(input));
+    REQUIRE(events.count() == 2);
+    CHECK(torch::equal(again, events[1].output));
+    CHECK_FALSE(events[1].training);
+  }
+  {
+    const c10::InferenceMode inference;
+    module->forward(input);
+  }
+  CHECK(events.count() == 3);
+}
+
+template <typename Module, typename Options>
+void check_convolution(const std::string& kind, const Options& options,
+                       const torch::Tensor& input) {
+  check_seen(kind, Module(options), input);
+  check_seen(kind, Module(Options(options).bias(false)), input);
+  check_seen(kind, Module(options), input[0]);  // one sample, without a batch
+}
+
+std::vector<double> values_of(const delve::LayerRecord& layer) {
+  std::vector<double> values;
+  for (const delve::Value& value : layer.values) values.push_back(value.value);
+  return values;
+}
+
+/// The variance of rows, in float64.
+double trace_of(const torch::Tensor& rows) {
+  return rows.to(torch::kDouble).var(0, /*unbiased=*/false).sum().item<double>();
+}
+
+}  // namespace
+
+TEST_CASE("Every kind's forward is seen, once, as it is returned", "[kinds]") {
+  torch::manual_seed(1);
+  check_convolution<nn::Conv1d>("Conv1d", nn::Conv1dOptions(3, 5, 3), torch::randn({2, 3, 9}));
+  check_convolution<nn::Conv2d>("Conv2d", nn::Conv2dOptions(3, 5, 3), torch::randn({2, 3, 9, 8}));
+  check_convolution<nn::Conv3d>("Conv3d", nn::Conv3dOptions(3, 5, 3),
+                                torch::randn({2, 3, 6, 7, 8}));
+  check_convolution<nn::ConvTranspose1d>("ConvTranspose1d", nn::ConvTranspose1dOptions(3, 5, 3),
+                                         torch::randn({2, 3, 9}));
+  check_convolution<nn::ConvTranspose2d>("ConvTranspose2d", nn::ConvTranspose2dOptions(3, 5, 3),
+                                         torch::randn({2, 3, 9, 8}));
+  check_convolution<nn::ConvTranspose3d>("ConvTranspose3d", nn::ConvTranspose3dOptions(3, 5, 3),
+                                         torch::randn({2, 3, 6, 7, 8}));
+  check_seen("Linear", nn::Linear(4, 3), torch::randn({5, 4}));
+  check_seen("Linear", nn::Linear(4, 3), torch::randn({2, 5, 4}));
+  for (const bool batch_first : {true, false}) {
+    const torch::Tensor series = torch::randn({3, 6, 4});
+    check_seen("LSTM", nn::LSTM(nn::LSTMOptions(4, 5).batch_first(batch_first)), series);
+    check_seen("GRU", nn::GRU(nn::GRUOptions(4, 5).batch_first(batch_first)), series);
+    check_seen("RNN", nn::RNN(nn::RNNOptions(4, 5).batch_first(batch_first)), series);
+    check_seen("RNN", nn::RNN(nn::RNNOptions(4, 5).nonlinearity(torch::kReLU)), series);
+    check_seen("GRU", nn::GRU(nn::GRUOptions(4, 5).num_layers(2).bidirectional(true)), series);
+  }
+  check_seen("BatchNorm1d", nn::BatchNorm1d(4), torch::randn({6, 4}));
+  check_seen("BatchNorm1d", nn::BatchNorm1d(4), torch::randn({6, 4, 5}));
+  check_seen("BatchNorm2d", nn::BatchNorm2d(4), torch::randn({6, 4, 5, 5}));
+  check_seen("BatchNorm3d", nn::BatchNorm3d(4), torch::randn({6, 4, 3, 3, 3}));
+  check_seen("LayerNorm", nn::LayerNorm(nn::LayerNormOptions({4})), torch::randn({6, 3, 4}));
+  check_seen("Embedding", nn::Embedding(10, 4), torch::randint(10, {6, 3}, torch::kLong));
+  checked().insert("MultiheadAttention");  // the next test case
+
+  for (const delve::LayerKind& kind : delve::layer_kinds()) {
+    CAPTURE(kind.name);
+    CHECK(checked().count(std::string(kind.name)) == 1);
+  }
+}
+
+TEST_CASE("Both projections of an attention are seen", "[kinds]") {
+  torch::manual_seed(2);
+  nn::MultiheadAttention attention(nn::MultiheadAttentionOptions(8, 2));
+  const torch::Tensor input = torch::randn({5, 30, 8});  // (T, B, E)
+  CheckLayerSat tracker("unused", "csv", {{"attention", attention}},
+                        quiet().stats({"trc"}).also_track({"MultiheadAttention"}));
+  CHECK(tracker.layer_names() == std::vector<std::string>{"attention", "attention-out_proj"});
+  const torch::Tensor output = std::get<0>(attention(input, input, input));
+  const delve::EpochRecord record = tracker.add_saturations();
+  const delve::LayerRecord& in = *find(record, "attention", Mode::Train);
+  const delve::LayerRecord& out = *find(record, "attention-out_proj", Mode::Train);
+  CHECK(in.width == 24);
+  CHECK(in.samples == 150);
+  CHECK(in.values[0].value ==
+        Approx(trace_of(
+                   nn::functional::linear(input, attention->in_proj_weight, attention->in_proj_bias)
+                       .reshape({-1, 24})))
+            .epsilon(1e-5));
+  CHECK(out.samples == 150);
+  CHECK(out.values[0].value == Approx(trace_of(output.reshape({-1, 8}))).epsilon(1e-5));
+}
+
+TEST_CASE("Kinds that are not tracked unasked are where they are asked for", "[kinds][options]") {
+  const auto make = [] {
+    return nn::Sequential(nn::Conv1d(nn::Conv1dOptions(2, 4, 3)), nn::BatchNorm1d(4), nn::ReLU(),
+                          nn::Flatten(), nn::Linear(16, 6),
+                          nn::LayerNorm(nn::LayerNormOptions({6})));
+  };
+  using Names = std::vector<std::string>;
+  const auto tracked = [&](const delve::CheckLayerSatOptions& options) {
+    return CheckLayerSat("unused", "csv", make(), options).layer_names();
+  };
+  CHECK(tracked(quiet()) == Names{"0", "4"});
+  CHECK(tracked(quiet().also_track({"BatchNorm1d", "LayerNorm"})) == Names{"0", "1", "4", "5"});
+  CHECK(tracked(quiet().include_conv(false).also_track({"BatchNorm1d"})) == Names{"1", "4"});
+  CHECK_THROWS_WITH(tracked(quiet().also_track({"BatchNorm"})),
+                    "delve::CheckLayerSatOptions: also_track is a list with \"BatchNorm\"; it must "
+                    "be a list of these: " +
+                        delve::layer_kind_names());
+}
+
+TEST_CASE("Every family of output counts each of its positions", "[kinds]") {
+  torch::manual_seed(3);
+  const auto check_rows = [](auto module, const torch::Tensor& input,
+                             const std::vector<std::string>& also, const auto& rows_of) {
+    CheckLayerSat tracker("unused", "csv", {{"layer", module}},
+                          quiet().stats({"trc", "samples"}).also_track(also));
+    const torch::Tensor rows = rows_of(first(module->forward(input)));
+    const delve::EpochRecord record = tracker.add_saturations();
+    const delve::LayerRecord& layer = *find(record, "layer", Mode::Train);
+    CHECK(layer.width == rows.size(1));
+    CHECK(layer.samples == rows.size(0));
+    CHECK(values_of(layer)[0] == Approx(trace_of(rows)).epsilon(1e-5));
+    CHECK(values_of(layer)[1] == static_cast<double>(rows.size(0)));
+  };
+  const auto channels_last = [](const torch::Tensor& output) {
+    return output.movedim(1, -1).reshape({-1, output.size(1)});
+  };
+  const auto last_axis = [](const torch::Tensor& output) {
+    return output.reshape({-1, output.size(-1)});
+  };
+  check_rows(nn::Conv1d(nn::Conv1dOptions(3, 5, 3)), torch::randn({8, 3, 9}), {}, channels_last);
+  check_rows(nn::Conv3d(nn::Conv3dOptions(3, 5, 3)), torch::randn({8, 3, 5, 6, 7}), {},
+             channels_last);
+  check_rows(nn::ConvTranspose2d(nn::ConvTranspose2dOptions(3, 5, 3)), torch::randn({8, 3, 9, 8}),
+             {}, channels_last);
+  check_rows(nn::BatchNorm1d(4), torch::randn({60, 4}), {"BatchNorm1d"}, channels_last);
+  check_rows(nn::BatchNorm1d(4), torch::randn({60, 4, 5}), {"BatchNorm1d"}, channels_last);
+  check_rows(nn::BatchNorm3d(4), torch::randn({9, 4, 2, 3, 5}), {"BatchNorm3d"}, channels_last);
+  check_rows(nn::LayerNorm(nn::LayerNormOptions({4})), torch::randn({60, 3, 4}), {"LayerNorm"},
+             last_axis);
+  check_rows(nn::Embedding(10, 4), torch::randint(10, {60, 3}, torch::kLong), {"Embedding"},
+             last_axis);
+  // The last timestep of each series, wherever time is.
+  check_rows(nn::GRU(nn::GRUOptions(4, 5).batch_first(true)), torch::randn({60, 7, 4}), {},
+             [](const torch::Tensor& output) { return output.select(1, -1); });
+  check_rows(nn::RNN(nn::RNNOptions(4, 5)), torch::randn({7, 60, 4}), {},
+             [](const torch::Tensor& output) { return output.select(0, -1); });
+}
+
+TEST_CASE("Tensors that no module gives are observed by name", "[kinds][observe]") {
+  torch::manual_seed(4);
+  delve_test::Net net;
+  CheckLayerSat tracker("unused", "csv", net, quiet().stats({"trc"}));
+  const torch::Tensor a = torch::randn({70, 4});
+  const torch::Tensor b = torch::randn({10, 3, 4});
+  const torch::Tensor maps = torch::randn({6, 4, 5, 5});
+  tracker.observe("residual", a, Mode::Train);
+  tracker.observe("residual", b, Mode::Train);
+  tracker.observe("residual", a, Mode::Eval);
+  tracker.observe("maps", maps, Mode::Eval, delve::LayerFamily::Convolution);
+  const delve::EpochRecord record = tracker.add_saturations();
+  const torch::Tensor all = torch::cat({a, b.reshape({-1, 4})});
+  CHECK(find(record, "residual", Mode::Train)->samples == 100);
+  CHECK(values_of(*find(record, "residual", Mode::Train))[0] ==
+        Approx(trace_of(all)).epsilon(1e-5));
+  CHECK(find(record, "residual", Mode::Eval)->samples == 70);
+  CHECK(find(record, "maps", Mode::Eval)->samples == 150);
+  CHECK(tracker.last("maps", "trc", Mode::Eval) ==
+        Approx(trace_of(maps.movedim(1, -1).reshape({-1, 4}))).epsilon(1e-5));
+
+  tracker.stop();
+  tracker.observe("residual", a, Mode::Train);
+  tracker.resume();
+  tracker.observe("maps", maps, Mode::Eval);
+  const delve::EpochRecord next = tracker.add_saturations();
+  CHECK(find(next, "residual", Mode::Eval)->samples == 0);
+
+  CHECK_THROWS_WITH(tracker.observe("fc", a, Mode::Train),
+                    "delve::CheckLayerSat::observe: \"fc\": a tracked layer bears this name");
+  CHECK_THROWS_AS(tracker.observe("", a, Mode::Train), std::invalid_argument);
+  CHECK_THROWS_AS(tracker.observe("s", a, Mode::Train, delve::LayerFamily::Recurrent),
+                  std::invalid_argument);
+  tracker.close();
+  CHECK_THROWS_AS(tracker.observe("residual", a, Mode::Train), std::logic_error);
+}
