@@ -6,6 +6,7 @@
 #                      a Torch in CMAKE_PREFIX_PATH, Torch_DIR or /usr/local is taken unasked
 #   BUILD_TYPE=Debug   instead of Release
 #   CMAKE_ARGS="-D…"   further arguments for CMake
+#   PYTHON=/path       a Python with numpy and tensorboard, which then read what was written
 #   SKIP_INSTALL=1     install nothing: what is needed is there in some other way
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -32,7 +33,11 @@ example_packages=(
   "dataset-fashion-mnist  -  70,000 pictures to train on where CIFAR-10 is not at hand"
 )
 test_packages=(
-  "catch2                 -  test framework"
+  "catch2                 -    test framework"
+  "nlohmann-json3-dev     -    for the optional writer of JSON lines"
+  "libprotozero-dev       -    for the optional writer of TensorBoard's events"
+  "zip                    zip    packs the npy writer's folder"
+  "unzip                  unzip  looks into that"
 )
 
 say() { printf '\n== %s\n' "$*"; }
@@ -125,9 +130,13 @@ configure_and_build() {
   local torch=(-U Torch_DIR)
   if [[ -n $torch_dir ]]; then torch=("-DTorch_DIR=$torch_dir"); fi
 
+  local python=()
+  if [[ -n ${PYTHON:-} ]]; then python=("-DPython3_EXECUTABLE=$PYTHON"); fi
+
   say "Configuring $build ($build_type)"
   # shellcheck disable=SC2086  # CMAKE_ARGS holds several arguments
-  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE="$build_type" "${torch[@]}" "$@" \
+  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE="$build_type" "${torch[@]}" \
+    "${python[@]}" "$@" \
     ${CMAKE_ARGS:-}
   say "Building with $(jobs) jobs; the first time LibTorch's headers take a few minutes"
   cmake --build "$build" --parallel "$(jobs)" "${targets[@]}"

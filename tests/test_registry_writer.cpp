@@ -45,12 +45,17 @@ TEST_CASE("Every key of Delve stands for its writers", "[registry]") {
     CHECK(is_a<delve::ConsoleWriter>(make_writers(key, kContext).at(0)));
   }
   CHECK(is_a<delve::CsvWriter>(make_writers("csv", kContext).at(0)));
+  CHECK(is_a<delve::NpyWriter>(make_writers("npy", kContext).at(0)));
 }
 
 TEST_CASE("An unknown key is answered with the known ones", "[registry]") {
   CHECK_THROWS_WITH(make_writers("cvs", kContext),
                     "delve: save_to: \"cvs\" is not a writer; known are console, csv, csvplot, "
-                    "csvplotting, plot, plotcsv, print");
+                    "csvplotting, npy, plot, plotcsv, print");
+  CHECK_THROWS_WITH(make_writers("tensorboard", kContext),
+                    "delve: save_to: \"tensorboard\" needs #include "
+                    "<delve/writers/tensorboard.hpp> in the program");
+  CHECK_THROWS_WITH(make_writers("json", kContext), ContainsSubstring("delve/writers/json.hpp"));
 }
 
 TEST_CASE("Arguments reach the writer, and unknown ones are refused", "[registry]") {
@@ -64,8 +69,11 @@ TEST_CASE("Arguments reach the writer, and unknown ones are refused", "[registry
                     "delve: writer_args: height is \"tall\"; it must be a number of pixels");
   CHECK_THROWS_WITH(
       make("plot", {{"heigth", "800"}}),
-      "delve: writer_args: no writer of this list takes \"heigth\"; they take gnuplot, "
-      "width, height");
+      "delve: writer_args: no writer of this list takes \"heigth\"; they take gnuplot, width, "
+      "height, title, font, font_size, format, primary_metric, heat_map, animation, stats");
+  CHECK(make("npy", {{"zip", "true"}}).size() == 1);
+  CHECK_THROWS_WITH(make("npy", {{"zip", "yes"}}),
+                    "delve: writer_args: zip is \"yes\"; it must be true or false");
   CHECK_THROWS_WITH(make("csv", {{"width", "800"}}),
                     "delve: writer_args: no writer of this list takes \"width\"; they take none");
   // In a list, each writer is told what concerns it.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything. Who needs only a part includes its header: each compiles alone.
+// Everything but the writers that need a library of their own, writers/json.hpp and
+// writers/tensorboard.hpp. Who needs only a part includes its header: each compiles alone.
 
 #include <delve/check_layer_sat.hpp>
 #include <delve/covariance.hpp>
@@ -10,7 +11,10 @@
 #include <delve/forward_hook.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
+#include <delve/module_view.hpp>
 #include <delve/options.hpp>
+#include <delve/pca.hpp>
+#include <delve/reconstruct.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
 #include <delve/statistics.hpp>
@@ -18,6 +22,7 @@
 #include <delve/writers/console.hpp>
 #include <delve/writers/csv.hpp>
 #include <delve/writers/function.hpp>
+#include <delve/writers/npy.hpp>
 #include <delve/writers/plot.hpp>
 #include <delve/writers/registry.hpp>
 #include <delve/writers/writer.hpp>

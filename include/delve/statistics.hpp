@@ -272,6 +272,19 @@ std::function<Result(const LayerMeasurement&)> with_parameter(
 
 }  // namespace detail
 
+/// The name by which a statistic is asked for, from its name in files: "lsat@0.9" of
+/// "saturation@0.9". A quantity of no known statistic is returned as it is. Thread-safe.
+[[nodiscard]] inline std::string statistic_of_quantity(std::string_view quantity) {
+  const std::string_view plain = quantity.substr(0, quantity.find('@'));
+  detail::StatisticRegistry& registry = detail::statistic_registry();
+  const std::lock_guard<std::mutex> lock(registry.mutex);
+  for (const Statistic& statistic : registry.statistics) {
+    if (statistic.quantity != plain) continue;
+    return std::string(statistic.name).append(quantity.substr(plain.size()));
+  }
+  return std::string(quantity);
+}
+
 /// The statistic of that name, with its parameter if it has one: "lsat", "lsat@0.9", "explained@3".
 /// What follows '@' is in the name and in the quantity: "saturation@0.9". Thread-safe.
 /// @throws std::invalid_argument where there is none, or it does not take that parameter

@@ -1,25 +1,41 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>       // std::chrono::seconds
-#include <cstddef>      // std::size_t
-#include <cstdint>      // std::int64_t
-#include <exception>    // std::exception
-#include <filesystem>   // std::filesystem::path
-#include <map>          // std::map
-#include <optional>     // std::optional
-#include <stdexcept>    // std::invalid_argument, std::runtime_error
-#include <string>       // std::string
-#include <string_view>  // std::string_view
-#include <vector>       // std::vector
+#include <algorithm>     // std::all_of, std::any_of, std::find, std::min
+#include <charconv>      // std::from_chars
+#include <chrono>        // std::chrono::seconds
+#include <cmath>         // std::isfinite
+#include <cstddef>       // std::size_t
+#include <cstdint>       // std::int64_t
+#include <exception>     // std::exception
+#include <filesystem>    // std::filesystem::path, std::filesystem::remove
+#include <functional>    // std::function
+#include <map>           // std::map
+#include <mutex>         // std::lock_guard, std::mutex
+#include <optional>      // std::optional
+#include <set>           // std::set
+#include <stdexcept>     // std::invalid_argument, std::runtime_error
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::errc, std::error_code
+#include <utility>       // std::move, std::pair
+#include <vector>        // std::vector
 
 #include <fmt/format.h>  // fmt::format
+#include <fmt/ranges.h>  // fmt::join
 
+#include <delve/detail/csv_records.hpp>
+#include <delve/detail/curve_script.hpp>
+#include <delve/detail/embed_script.hpp>
 #include <delve/detail/files.hpp>
+#include <delve/detail/heat_map_script.hpp>
+#include <delve/detail/picture_file.hpp>
 #include <delve/detail/plot_script.hpp>
 #include <delve/detail/process.hpp>
 #include <delve/detail/text.hpp>
+#include <delve/detail/writer_args.hpp>
 #include <delve/record.hpp>
+#include <delve/statistics.hpp>
 #include <delve/writers/writer.hpp>
 
 namespace delve {
@@ -27,72 +43,373 @@ namespace delve {
 struct PlotOptions {
   /// The program that draws: a name to be found in PATH, or a path.
   std::string gnuplot = "gnuplot";
-  /// Size of a picture in pixels, 200 to 16000; 0: as many as the layers' names need.
+  /// Size of a picture in pixels, 96 an inch, 200 to 16000; 0: as much as its content needs.
   int width = 0;
   int height = 0;
+  /// What titles begin with; empty: the run's name, which is the last part of the savefile.
+  std::string title = {};
+  /// A family's name, of letters, digits, blanks and "-_.".
+  std::string font = "sans-serif";
+  /// In points, 6 to 72. Titles are larger in proportion, and so are pictures whose size is 0.
+  int font_size = 11;
+  PictureFormat format = PictureFormat::Png;
+  /// A scalar of add_scalar() whose value stands in each title: "test-accuracy". Empty: none.
+  std::string primary_metric = {};
+  /// At the end, "lsat" over all epochs, a row a layer: SAVEFILE_lsat_train_epochs.png.
+  bool heat_map = true;
+  /// At the end, the pictures of "lsat" in motion, half a second each: SAVEFILE_lsat_train.gif.
+  bool animation = false;
+  /// The statistics that are drawn, by the names they are asked for; empty: all.
+  std::vector<std::string> stats = {};
+  /// The first epoch to come. Pictures of those before it stay as they are; where SAVEFILE.csv
+  /// holds them, they are part of the heat map and of the animation.
+  std::int64_t initial_epoch = 0;
+  /// Whether pictures of an earlier run, under this savefile's names and of initial_epoch or later,
+  /// are removed at construction, so that none is mistaken for one of this run.
+  bool remove_stale = true;
 };
 
-/// Draws a picture an epoch, mode and statistic ("lsat" and "idim", where the record holds them):
-/// SAVEFILE_lsat_train_epoch_0.png and so on. A missing value is a gap in the line; where all are
-/// missing there is no picture. Each is made by one run of gnuplot, about a tenth of a second.
+/// The names that plot_options_from() knows.
+[[nodiscard]] inline const std::vector<std::string>& plot_arg_names() {
+  static const std::vector<std::string> names = {
+      "gnuplot", "width",          "height",   "title",     "font", "font_size",
+      "format",  "primary_metric", "heat_map", "animation", "stats"};
+  return names;
+}
+
+namespace detail {
+
+/// @param text "png", "svg" or "pdf"
+inline std::optional<PictureFormat> picture_format(std::string_view text) {
+  for (const auto format : {PictureFormat::Png, PictureFormat::Svg, PictureFormat::Pdf}) {
+    if (picture_kind(format).extension == text) return format;
+  }
+  return std::nullopt;
+}
+
+/// The parts between commas.
+inline std::vector<std::string> comma_separated(std::string_view text) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    parts.emplace_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+}  // namespace detail
+
+/// Options from texts by the names of plot_arg_names(): "width": "800", "heat_map": "false",
+/// "format": "svg", "stats": "lsat,idim". Ranges are left for PlotWriter to check.
+/// @throws std::invalid_argument for an unknown name, or a text that is not what its option takes
+[[nodiscard]] inline PlotOptions plot_options_from(const std::map<std::string, std::string>& args) {
+  PlotOptions options;
+  for (const auto& [name, text] : args) {
+    if (name == "gnuplot") {
+      options.gnuplot = text;
+    } else if (name == "width") {
+      options.width = detail::int_arg(name, text, "a number of pixels");
+    } else if (name == "height") {
+      options.height = detail::int_arg(name, text, "a number of pixels");
+    } else if (name == "title") {
+      options.title = text;
+    } else if (name == "font") {
+      options.font = text;
+    } else if (name == "font_size") {
+      options.font_size = detail::int_arg(name, text, "a number of points");
+    } else if (name == "format") {
+      const auto format = detail::picture_format(text);
+      if (!format) detail::bad_writer_arg(name, text, "png, svg or pdf");
+      options.format = *format;
+    } else if (name == "primary_metric") {
+      options.primary_metric = text;
+    } else if (name == "heat_map") {
+      options.heat_map = detail::bool_arg(name, text);
+    } else if (name == "animation") {
+      options.animation = detail::bool_arg(name, text);
+    } else if (name == "stats") {
+      options.stats = detail::comma_separated(text);
+    } else {
+      throw std::invalid_argument(
+          fmt::format("delve: writer_args: the plot writer takes no \"{}\"; it takes {}", name,
+                      fmt::join(plot_arg_names(), ", ")));
+    }
+  }
+  return options;
+}
+
+/// Draws pictures of an epoch, for each mode:
 ///
-/// Without gnuplot one report says so, and nothing is drawn. A picture is there whole or not at
-/// all. A fault that repeats is reported once, and counted at the end.
+/// - one of each statistic that is a number, a point a layer: SAVEFILE_lsat_train_epoch_0.png. A
+///   missing value, and an infinite one, is a gap in the line; where there is none there is no
+///   picture;
+/// - the curves of "curve", a line a layer: SAVEFILE_curve_train_epoch_0.png;
+/// - the points of "embed", a picture a layer: SAVEFILE_embed_train_LAYER_epoch_0.png, with '/',
+/// '%'
+///   and control characters of the layer's name as "%2F" and so on;
+///
+/// and, when it is closed, those over all epochs that PlotOptions names, if there were two or more.
+/// Each is made by one run of gnuplot, about a tenth of a second.
+///
+/// Without gnuplot one report says so, nothing is drawn, and nothing removed. A picture is there
+/// whole or not at all. A fault that repeats is reported once, and counted at the end.
 class PlotWriter final : public Writer {
  public:
-  /// Makes the folders above the pictures and looks for gnuplot.
+  /// Called with the absolute path of a picture that was drawn.
+  using PictureHandler = std::function<void(const std::string&)>;
+
+  /// Makes the folders above the pictures, looks for gnuplot, and removes what is stale.
   /// @throws std::invalid_argument for a bad option; std::runtime_error if a folder cannot be made
   explicit PlotWriter(const std::string& savefile, const PlotOptions& options = {})
-      : savefile_(detail::prepare_savefile(savefile)),
-        size_{options.width, options.height},
+      : options_(checked(options)),
+        savefile_(detail::prepare_savefile(savefile)),
+        style_{options.title.empty() ? std::filesystem::path(savefile_).filename().string()
+                                     : options.title,
+               {options.width, options.height},
+               options.font,
+               options.font_size},
         gnuplot_(detail::find_program(options.gnuplot)) {
-    check_pixels("width", options.width);
-    check_pixels("height", options.height);
-    if (gnuplot_) return;
-    const bool is_path = options.gnuplot.find('/') != std::string::npos;
-    report(fmt::format(
-        "{} was not found{}; no pictures will be drawn. Install it (Debian: apt-get install "
-        "gnuplot-nox) or leave \"plot\" out",
-        options.gnuplot, is_path ? "" : " in PATH"));
+    if (!gnuplot_) {
+      const bool is_path = options.gnuplot.find('/') != std::string::npos;
+      report(fmt::format(
+          "{} was not found{}; no pictures will be drawn. Install it (Debian: apt-get install "
+          "gnuplot-nox) or leave \"plot\" out",
+          options.gnuplot, is_path ? "" : " in PATH"));
+      return;
+    }
+    if (options_.remove_stale) remove_stale(known_stats());
+    if (options_.initial_epoch > 0) remember_earlier_epochs();
   }
 
- protected:
-  void write_epoch(const EpochRecord& record) override {
-    if (!gnuplot_) return;
+  /// Makes an epoch part of the heat map and of the animation, without pictures of its own. Epochs
+  /// come in rising order, as for write().
+  void remember(const EpochRecord& record) {
+    if (!options_.heat_map && !options_.animation) return;
     for (const Mode mode : {Mode::Train, Mode::Eval}) {
-      for (const detail::PlottedStat& stat : detail::plotted_stats) {
-        const detail::PlotData data = detail::plot_data(record, mode, stat.stat);
-        if (!detail::has_points(data)) continue;
-        const std::string picture = fmt::format("{}_{}_{}_epoch_{}.png", savefile_, stat.stat,
-                                                to_string(mode), record.epoch);
-        const std::string name = std::filesystem::path(savefile_).filename().string();
-        try {
-          draw(picture, detail::plot_script(data, stat, mode, record.epoch, name, size_));
-        } catch (const detail::FileError& error) {
-          count_fault(picture, error.reason());
-        } catch (const std::exception& error) {
-          count_fault(picture, error.what());
-        }
+      for (const detail::PlotData& data : detail::plot_data(record, mode)) {
+        const bool is_part =
+            data.stat == history_stat && is_wanted(data.stat, mode) && detail::has_points(data);
+        if (is_part) history_[mode].add(record.epoch, metric(record), data);
       }
     }
   }
 
+  /// Takes a function that is told of each picture.
+  void on_picture(PictureHandler handler) { on_picture_ = std::move(handler); }
+
+ protected:
+  void write_epoch(const EpochRecord& record) override {
+    if (!gnuplot_) return;
+    note_what_is_there(record);
+    for (const Mode mode : {Mode::Train, Mode::Eval}) {
+      for (const detail::PlotData& data : detail::plot_data(record, mode)) {
+        if (!is_wanted(data.stat, mode)) continue;
+        if (options_.remove_stale && known_stats_.insert(plain(data.stat)).second) {
+          remove_stale({plain(data.stat)});
+        }
+        if (detail::has_points(data)) draw_values(record, mode, data);
+      }
+      if (is_wanted("curve", mode)) draw_curves(record, mode);
+      if (is_wanted("embed", mode)) draw_embeddings(record, mode);
+    }
+    remember(record);
+  }
+
   void finish() override {
+    if (!gnuplot_) return;
+    for (const auto& [mode, history] : history_) {
+      if (history.columns().size() < 2) continue;
+      if (options_.heat_map) draw_heat_map(mode, history);
+      if (options_.animation) draw_animation(mode, history);
+    }
     for (const auto& [reason, count] : faults_) {
       if (count == 1) continue;
       report(fmt::format("{} pictures in all were not drawn because of: {}", count, reason));
     }
+    if (!has_written_) return;
+    for (const std::string& stat : options_.stats) {
+      if (found_stats_.count(stat) > 0) continue;
+      report(fmt::format("stats: no epoch held \"{}\"; there is no picture of it", stat));
+    }
+    if (!options_.primary_metric.empty() && !found_metric_) {
+      report(fmt::format("primary_metric: no epoch held the scalar \"{}\"; no title shows it",
+                         options_.primary_metric));
+    }
   }
 
  private:
-  static void check_pixels(std::string_view option, int pixels) {
-    if (pixels == 0 || (pixels >= 200 && pixels <= 16000)) return;
-    throw std::invalid_argument(
-        fmt::format("{} = {}: expected 0 (automatic), or 200 to 16000 pixels", option, pixels));
+  static constexpr std::string_view history_stat = "lsat";
+  static constexpr std::string_view history_quantity = "saturation";
+
+  static const PlotOptions& checked(const PlotOptions& options) {
+    for (const auto& [name, pixels] :
+         {std::pair("width", options.width), std::pair("height", options.height)}) {
+      if (pixels == 0 || (pixels >= 200 && pixels <= 16000)) continue;
+      throw std::invalid_argument(
+          fmt::format("{} = {}: expected 0 (automatic), or 200 to 16000 pixels", name, pixels));
+    }
+    const auto is_of_name = [](char c) {
+      // What is not ASCII may be a letter.
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             std::string_view(" -_.").find(c) != std::string_view::npos ||
+             static_cast<unsigned char>(c) >= 0x80;
+    };
+    if (options.font.empty() ||
+        !std::all_of(options.font.begin(), options.font.end(), is_of_name)) {
+      throw std::invalid_argument(fmt::format(
+          "font = \"{}\": expected a family's name, of letters, digits, blanks and \"-_.\"",
+          detail::one_line(options.font)));
+    }
+    if (options.font_size < 6 || options.font_size > 72) {
+      throw std::invalid_argument(
+          fmt::format("font_size = {}: expected 6 to 72 points", options.font_size));
+    }
+    if (std::find(options.stats.begin(), options.stats.end(), "") != options.stats.end()) {
+      throw std::invalid_argument(fmt::format("stats = \"{}\": expected names that are not empty",
+                                              fmt::join(options.stats, ",")));
+    }
+    if (options.initial_epoch < 0) {
+      throw std::invalid_argument(
+          fmt::format("initial_epoch = {}: expected 0 or more", options.initial_epoch));
+    }
+    return options;
   }
 
-  void draw(const std::string& picture, const std::string& script) const {
-    constexpr std::chrono::seconds patience(60);
+  /// The statistic's name without a parameter.
+  static std::string plain(const std::string& stat) { return stat.substr(0, stat.find('@')); }
+
+  [[nodiscard]] bool is_wanted(std::string_view stat, Mode mode) const {
+    const auto is_it = [&](const std::string& name) {
+      return detail::picture_stat(name, mode) == stat;
+    };
+    return options_.stats.empty() ||
+           std::any_of(options_.stats.begin(), options_.stats.end(), is_it);
+  }
+
+  /// For finish() to tell which options were of no effect.
+  void note_what_is_there(const EpochRecord& record) {
+    has_written_ = true;
+    found_metric_ = found_metric_ || !metric(record).empty();
+    if (options_.stats.empty()) return;
+    for (const LayerRecord& layer : record.layers) {
+      for (const Value& value : layer.values) {
+        found_stats_.insert(value.stat);
+        found_stats_.insert(detail::picture_stat(value.stat, layer.mode));
+      }
+      for (const ArrayValue& value : layer.arrays) found_stats_.insert(value.stat);
+    }
+  }
+
+  /// Those of the library and of the program, and those asked for.
+  const std::set<std::string>& known_stats() {
+    detail::StatisticRegistry& registry = detail::statistic_registry();
+    const std::lock_guard<std::mutex> lock(registry.mutex);
+    for (const Statistic& statistic : registry.statistics) known_stats_.insert(statistic.name);
+    for (const std::string& stat : options_.stats) known_stats_.insert(plain(stat));
+    return known_stats_;
+  }
+
+  void remove_stale(const std::set<std::string>& stats) {
+    try {
+      const auto stale =
+          detail::pictures_of(savefile_, {stats.begin(), stats.end()}, options_.initial_epoch);
+      for (const std::string& picture : stale) std::filesystem::remove(picture);
+    } catch (const std::exception& error) {
+      report(fmt::format("pictures of an earlier run stay: {}", error.what()));
+    }
+  }
+
+  void remember_earlier_epochs() {
+    if (!options_.heat_map && !options_.animation) return;
+    const std::string table = savefile_ + ".csv";
+    try {
+      const std::optional<std::string> text = detail::read_file(table);
+      if (!text) return;
+      for (const EpochRecord& record : detail::records_from_csv(*text, table)) {
+        if (record.epoch < options_.initial_epoch) remember(record);
+      }
+    } catch (const std::exception& error) {
+      report(fmt::format("pictures over all epochs will begin at epoch {}: {}",
+                         options_.initial_epoch, error.what()));
+    }
+  }
+
+  /// "test-accuracy 0.54", or nothing where the epoch lacks it.
+  [[nodiscard]] std::string metric(const EpochRecord& record) const {
+    std::string text;
+    for (const auto& [name, value] : record.scalars) {
+      if (name != options_.primary_metric || !std::isfinite(value)) continue;
+      text = fmt::format("{} {:.4g}", name, value);
+    }
+    return text;
+  }
+
+  [[nodiscard]] const detail::PictureKind& kind() const {
+    return detail::picture_kind(options_.format);
+  }
+
+  [[nodiscard]] std::string epoch_picture(std::string_view stat, Mode mode, std::int64_t epoch,
+                                          std::string_view layer = {}) const {
+    return fmt::format("{}_{}_epoch_{}.{}", savefile_, detail::picture_subject(stat, mode, layer),
+                       epoch, kind().extension);
+  }
+
+  void draw_values(const EpochRecord& record, Mode mode, const detail::PlotData& data) {
+    draw(kind(), epoch_picture(data.stat, mode, record.epoch),
+         detail::plot_script(kind(), style_, mode, data.quantity, data.layers,
+                             {{record.epoch, metric(record), data.values}}));
+  }
+
+  void draw_curves(const EpochRecord& record, Mode mode) {
+    const auto curves = detail::arrays_of(record, mode, "curve", 1);
+    if (curves.empty()) return;
+    const std::string title =
+        detail::subject_title(mode, "explained variance", record.epoch, metric(record));
+    draw(kind(), epoch_picture("curve", mode, record.epoch),
+         detail::curve_script(kind(), style_, title, curves));
+  }
+
+  void draw_embeddings(const EpochRecord& record, Mode mode) {
+    for (const detail::LayerArray& layer : detail::arrays_of(record, mode, "embed", 2)) {
+      const std::string title =
+          detail::subject_title(mode, "data of " + layer.layer, record.epoch, metric(record));
+      draw(kind(), epoch_picture("embed", mode, record.epoch, layer.layer),
+           detail::embed_script(kind(), style_, mode, title, *layer.array));
+    }
+  }
+
+  void draw_heat_map(Mode mode, const detail::History& history) {
+    const std::string picture =
+        fmt::format("{}_{}_epochs.{}", savefile_, detail::picture_subject(history_stat, mode),
+                    kind().extension);
+    draw(kind(), picture, detail::heat_map_script(kind(), style_, mode, history_quantity, history));
+  }
+
+  void draw_animation(Mode mode, const detail::History& history) {
+    draw(detail::gif_picture,
+         fmt::format("{}_{}.gif", savefile_, detail::picture_subject(history_stat, mode)),
+         detail::plot_script(detail::gif_picture, style_, mode, history_quantity, history.layers(),
+                             detail::frames_of(history, 200)));
+  }
+
+  /// Draws a picture; a fault is reported.
+  void draw(const detail::PictureKind& kind, const std::string& picture,
+            const std::string& script) {
+    try {
+      run_gnuplot(kind, picture, script);
+    } catch (const detail::FileError& error) {
+      return count_fault(picture, error.reason());
+    } catch (const std::exception& error) {
+      return count_fault(picture, error.what());
+    }
+    if (on_picture_) on_picture_(picture);
+  }
+
+  void run_gnuplot(const detail::PictureKind& kind, const std::string& picture,
+                   const std::string& script) const {
+    // An animation is up to 200 pictures.
+    const std::chrono::seconds patience(&kind == &detail::gif_picture ? 600 : 60);
     detail::make_parent_folders(picture);
     detail::PendingFile file(picture);
     // "-d": the user's own settings for gnuplot must not change our pictures.
@@ -109,18 +426,11 @@ class PlotWriter final : public Writer {
     if (end.exit_code != 0) {
       throw std::runtime_error(fmt::format("gnuplot ended with code {}{}", end.exit_code, words));
     }
-    if (!is_whole_png(detail::read_file(file.temporary()).value_or(""))) {
-      throw std::runtime_error("what gnuplot wrote is not a whole PNG picture" + words);
+    if (!detail::is_whole_picture(kind, detail::read_file(file.temporary()).value_or(""))) {
+      throw std::runtime_error(
+          fmt::format("what gnuplot wrote is not a whole {} picture{}", kind.name, words));
     }
     file.commit();
-  }
-
-  static bool is_whole_png(std::string_view bytes) {
-    constexpr std::string_view signature("\x89PNG\r\n\x1a\n", 8);
-    constexpr std::string_view last_chunk("\0\0\0\0IEND\xAE\x42\x60\x82", 12);
-    return bytes.size() > signature.size() + last_chunk.size() &&
-           bytes.substr(0, signature.size()) == signature &&
-           bytes.substr(bytes.size() - last_chunk.size()) == last_chunk;
   }
 
   /// The first lines of what a program complained, as the end of a sentence.
@@ -143,9 +453,16 @@ class PlotWriter final : public Writer {
     if (++faults_[reason] == 1) report(fmt::format("cannot draw \"{}\": {}", picture, reason));
   }
 
+  PlotOptions options_;
   std::string savefile_;
-  detail::PlotSize size_;
+  detail::PlotStyle style_;
   std::optional<std::string> gnuplot_;
+  PictureHandler on_picture_;
+  std::set<std::string> known_stats_;  ///< whose stale pictures are gone
+  std::set<std::string> found_stats_;  ///< in any record
+  bool found_metric_ = false;
+  bool has_written_ = false;
+  std::map<Mode, detail::History> history_;
   std::map<std::string, std::size_t> faults_;
 };
 

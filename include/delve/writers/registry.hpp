@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>         // std::find
-#include <charconv>          // std::from_chars
 #include <cstdint>           // std::int64_t
 #include <functional>        // std::function
 #include <initializer_list>  // std::initializer_list
@@ -12,7 +11,6 @@
 #include <stdexcept>         // std::invalid_argument
 #include <string>            // std::string
 #include <string_view>       // std::string_view
-#include <system_error>      // std::errc
 #include <type_traits>       // std::enable_if_t
 #include <utility>           // std::move
 #include <variant>           // std::variant
@@ -21,8 +19,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <delve/detail/writer_args.hpp>
 #include <delve/writers/console.hpp>
 #include <delve/writers/csv.hpp>
+#include <delve/writers/npy.hpp>
 #include <delve/writers/plot.hpp>
 #include <delve/writers/writer.hpp>
 
@@ -46,32 +46,26 @@ struct WriterKey {
   std::vector<std::string> args;  ///< the names of the arguments that it takes
 };
 
-/// The number of pixels that an argument says; 0 where it is not given.
-inline int pixels_arg(const WriterContext& context, const std::string& name) {
-  const auto found = context.args.find(name);
-  if (found == context.args.end()) return 0;
-  const std::string& text = found->second;
-  int pixels = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pixels);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    throw std::invalid_argument(
-        fmt::format("delve: writer_args: {} is \"{}\"; it must be a number of pixels", name, text));
-  }
-  return pixels;
-}
+using Writers = std::vector<std::shared_ptr<Writer>>;
 
 inline std::shared_ptr<Writer> make_csv(const WriterContext& context) {
   return std::make_shared<CsvWriter>(context.savefile, CsvOptions{context.initial_epoch});
 }
 
-inline std::vector<std::shared_ptr<Writer>> make_csv_and_plot(const WriterContext& context) {
-  PlotOptions options;
-  if (const auto found = context.args.find("gnuplot"); found != context.args.end()) {
-    options.gnuplot = found->second;
+inline Writers make_csv_and_plot(const WriterContext& context) {
+  PlotOptions options = plot_options_from(context.args);
+  options.initial_epoch = context.initial_epoch;
+  // The pictures of all epochs are made of the table as it was, so it is read before it changes.
+  auto plot = std::make_shared<PlotWriter>(context.savefile, options);
+  return {make_csv(context), std::move(plot)};
+}
+
+inline Writers make_npy(const WriterContext& context) {
+  NpyOptions options{context.initial_epoch};
+  if (const auto found = context.args.find("zip"); found != context.args.end()) {
+    options.zip = bool_arg(found->first, found->second);
   }
-  options.width = pixels_arg(context, "width");
-  options.height = pixels_arg(context, "height");
-  return {make_csv(context), std::make_shared<PlotWriter>(context.savefile, options)};
+  return {std::make_shared<NpyWriter>(context.savefile, options)};
 }
 
 struct WriterRegistry {
@@ -83,26 +77,29 @@ struct WriterRegistry {
 /// too, every key for pictures stands for the table that they are drawn from as well.
 inline WriterRegistry& writer_registry() {
   static WriterRegistry registry = [] {
-    const WriterKey csv{[](const WriterContext& context) {
-                          return std::vector<std::shared_ptr<Writer>>{make_csv(context)};
-                        },
+    const WriterKey csv{[](const WriterContext& context) { return Writers{make_csv(context)}; },
                         {}};
-    const WriterKey plot{make_csv_and_plot, {"gnuplot", "width", "height"}};
+    const WriterKey plot{make_csv_and_plot, plot_arg_names()};
     const WriterKey console{
-        [](const WriterContext&) {
-          return std::vector<std::shared_ptr<Writer>>{std::make_shared<ConsoleWriter>()};
-        },
-        {}};
+        [](const WriterContext&) { return Writers{std::make_shared<ConsoleWriter>()}; }, {}};
     return WriterRegistry{{},
                           {{"csv", csv},
                            {"plot", plot},
                            {"csvplot", plot},
                            {"plotcsv", plot},
                            {"csvplotting", plot},
+                           {"npy", {make_npy, {"zip"}}},
                            {"console", console},
                            {"print", console}}};
   }();
   return registry;
+}
+
+/// Writers that need a library of their own are known to programs that include their header.
+inline std::string_view header_of_writer(std::string_view key) {
+  if (key == "json") return "delve/writers/json.hpp";
+  if (key == "tensorboard" || key == "tb") return "delve/writers/tensorboard.hpp";
+  return {};
 }
 
 }  // namespace detail
@@ -127,8 +124,12 @@ inline WriterKey find_writer(std::string_view key) {
       return found->second;
     }
   }
-  throw std::invalid_argument(fmt::format("delve: save_to: \"{}\" is not a writer; known are {}",
-                                          key, fmt::join(writer_keys(), ", ")));
+  const std::string_view header = header_of_writer(key);
+  throw std::invalid_argument(
+      header.empty()
+          ? fmt::format("delve: save_to: \"{}\" is not a writer; known are {}", key,
+                        fmt::join(writer_keys(), ", "))
+          : fmt::format("delve: save_to: \"{}\" needs #include <{}> in the program", key, header));
 }
 
 /// @throws std::invalid_argument where an argument is given that none of these keys takes

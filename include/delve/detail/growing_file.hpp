@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <fcntl.h>   // open
+#include <unistd.h>  // fsync, ftruncate, lseek
+
+#include <cerrno>       // errno
+#include <exception>    // std::exception
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move
+
+#include <delve/detail/files.hpp>
+
+namespace delve::detail {
+
+/// Appends all of these bytes to a file, or none. Makes the file where it is not there.
+/// @throws FileError
+inline void append_to_file(const std::string& path, std::string_view bytes) {
+  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
+  if (!file.is_open()) throw FileError("write", path, system_message(errno));
+  const ::off_t old_size = ::lseek(file.get(), 0, SEEK_END);
+  int error = write_all(file.get(), bytes);
+  if (error == 0 && ::fsync(file.get()) != 0) error = errno;
+  if (error == 0) return;
+  const bool is_as_before = ::ftruncate(file.get(), old_size) == 0;
+  throw FileError("write", path,
+                  system_message(error) + (is_as_before ? "" : "; its end may be broken off"));
+}
+
+/// A file that grows by a piece an epoch, at a cost that does not grow with it. A piece that cannot
+/// be written waits for the next one.
+class GrowingFile {
+ public:
+  /// The file is appended to; made where it is not there.
+  explicit GrowingFile(std::string path) : path_(std::move(path)) {}
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  /// Lets the first piece replace the file, whole or not at all; `text` comes before it.
+  void begin_with(std::string text) {
+    pending_ = std::move(text);
+    replaces_ = true;
+  }
+
+  /// @throws std::exception where the file cannot be written, unless that was said already
+  void add(std::string_view piece) {
+    pending_ += piece;
+    save();
+  }
+
+  /// Tries a last time to write what waits.
+  /// @throws std::exception where the file cannot be written
+  void finish() {
+    if (failure_.empty()) return;
+    failure_.clear();
+    save();
+  }
+
+ private:
+  void save() {
+    try {
+      make_parent_folders(path_);
+      if (replaces_) {
+        replace_file(path_, pending_);
+      } else {
+        append_to_file(path_, pending_);
+      }
+      replaces_ = false;
+      pending_.clear();
+      failure_.clear();
+    } catch (const std::exception& error) {
+      // A disk stays full for many epochs: one report is enough.
+      const bool is_new = failure_ != error.what();
+      failure_ = error.what();
+      if (is_new) throw;
+    }
+  }
+
+  std::string path_;
+  std::string pending_;
+  bool replaces_ = false;
+  std::string failure_;  ///< why the file is behind; empty: it is not
+};
+
+}  // namespace delve::detail

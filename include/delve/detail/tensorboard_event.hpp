@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>        // std::abs, std::copysign
+#include <cstdint>      // std::int32_t, std::int64_t
+#include <limits>       // std::numeric_limits
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+
+#include <protozero/pbf_builder.hpp>
+
+#include <delve/detail/histogram.hpp>
+#include <delve/detail/utf8.hpp>
+
+// The messages that TensorBoard reads, as far as they are written here. Field numbers are those of
+// TensorFlow's event.proto, summary.proto and histogram.proto.
+
+namespace delve::detail {
+
+enum class EventField : protozero::pbf_tag_type {
+  WallTime = 1,
+  Step = 2,
+  FileVersion = 3,
+  Summary = 5,
+  SessionLog = 7
+};
+enum class SessionLogField : protozero::pbf_tag_type { Status = 1 };
+enum class SummaryField : protozero::pbf_tag_type { Value = 1 };
+enum class SummaryValueField : protozero::pbf_tag_type { Tag = 1, SimpleValue = 2, Histo = 5 };
+enum class HistogramField : protozero::pbf_tag_type {
+  Min = 1,
+  Max = 2,
+  Num = 3,
+  Sum = 4,
+  SumSquares = 5,
+  BucketLimit = 6,
+  Bucket = 7
+};
+
+/// What every event file begins with.
+/// @param wall_time in seconds since 1970
+[[nodiscard]] inline std::string file_version_event(double wall_time) {
+  std::string bytes;
+  protozero::pbf_builder<EventField> event(bytes);
+  event.add_double(EventField::WallTime, wall_time);
+  event.add_string(EventField::FileVersion, "brain.Event:2");
+  return bytes;
+}
+
+/// The begin of a run at a step. TensorBoard then forgets what it read of this step and later ones
+/// (EventAccumulator, "purge_orphaned_data").
+[[nodiscard]] inline std::string session_start_event(double wall_time, std::int64_t step) {
+  constexpr std::int32_t start = 1;
+  std::string bytes;
+  protozero::pbf_builder<EventField> event(bytes);
+  event.add_double(EventField::WallTime, wall_time);
+  event.add_int64(EventField::Step, step);
+  protozero::pbf_builder<SessionLogField> log(event, EventField::SessionLog);
+  log.add_enum(SessionLogField::Status, start);
+  return bytes;
+}
+
+/// The values of one step, to be put together.
+class SummaryBuilder {
+ public:
+  /// @param number rounded to float32, as TensorBoard keeps it
+  void add_scalar(std::string_view tag, double number) {
+    constexpr float most = std::numeric_limits<float>::max();
+    const bool fits = std::abs(number) <= static_cast<double>(most);
+    const auto rounded =
+        fits ? static_cast<float>(number)
+             : static_cast<float>(std::copysign(std::numeric_limits<double>::infinity(), number));
+    protozero::pbf_builder<SummaryField> summary(bytes_);
+    protozero::pbf_builder<SummaryValueField> value(summary, SummaryField::Value);
+    value.add_string(SummaryValueField::Tag, valid_utf8(tag));
+    value.add_float(SummaryValueField::SimpleValue, rounded);
+  }
+
+  void add_histogram(std::string_view tag, const Histogram& histogram) {
+    protozero::pbf_builder<SummaryField> summary(bytes_);
+    protozero::pbf_builder<SummaryValueField> value(summary, SummaryField::Value);
+    value.add_string(SummaryValueField::Tag, valid_utf8(tag));
+    protozero::pbf_builder<HistogramField> histo(value, SummaryValueField::Histo);
+    histo.add_double(HistogramField::Min, histogram.min);
+    histo.add_double(HistogramField::Max, histogram.max);
+    histo.add_double(HistogramField::Num, histogram.count);
+    histo.add_double(HistogramField::Sum, histogram.sum);
+    histo.add_double(HistogramField::SumSquares, histogram.sum_squares);
+    histo.add_packed_double(HistogramField::BucketLimit, histogram.limits.begin(),
+                            histogram.limits.end());
+    histo.add_packed_double(HistogramField::Bucket, histogram.counts.begin(),
+                            histogram.counts.end());
+  }
+
+  [[nodiscard]] std::string event(double wall_time, std::int64_t step) const {
+    std::string bytes;
+    protozero::pbf_builder<EventField> event(bytes);
+    event.add_double(EventField::WallTime, wall_time);
+    event.add_int64(EventField::Step, step);
+    event.add_message(EventField::Summary, bytes_);
+    return bytes;
+  }
+
+ private:
+  std::string bytes_;
+};
+
+}  // namespace delve::detail

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>        // std::array
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::uint32_t, std::uint64_t
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+
+#include <delve/detail/little_endian.hpp>
+
+namespace delve::detail {
+
+/// What each byte does to a CRC-32C (RFC 3720, appendix B.4): polynomial 0x1EDC6F41, its bits
+/// mirrored.
+constexpr std::array<std::uint32_t, 256> crc32c_table() {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t byte = 0; byte < table.size(); ++byte) {
+    std::uint32_t remainder = byte;
+    for (int bit = 0; bit < 8; ++bit) {
+      remainder = (remainder >> 1U) ^ ((remainder & 1U) != 0 ? 0x82F63B78U : 0U);
+    }
+    table[byte] = remainder;
+  }
+  return table;
+}
+
+[[nodiscard]] inline std::uint32_t crc32c(std::string_view bytes) {
+  static constexpr std::array<std::uint32_t, 256> table = crc32c_table();
+  std::uint32_t crc = 0xFFFFFFFFU;
+  for (const char c : bytes) {
+    crc = (crc >> 8U) ^ table[(crc ^ static_cast<unsigned char>(c)) & 0xFFU];
+  }
+  return ~crc;
+}
+
+/// One record of a TFRecord file: length and data, each with its CRC-32C, masked since the CRC of
+/// bytes that hold their own CRC is of little use. Source: TensorFlow's guide "TFRecord and
+/// tf.train.Example", "TFRecords format details".
+[[nodiscard]] inline std::string tf_record(std::string_view data) {
+  const auto masked_crc = [](std::string_view bytes) {
+    const std::uint32_t crc = crc32c(bytes);
+    return static_cast<std::uint32_t>(((crc >> 15U) | (crc << 17U)) + 0xA282EAD8U);
+  };
+  std::string record;
+  append_little_endian(record, static_cast<std::uint64_t>(data.size()));
+  append_little_endian(record, masked_crc(record));
+  record.append(data);
+  append_little_endian(record, masked_crc(data));
+  return record;
+}
+
+}  // namespace delve::detail

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>     // std::any_of, std::sort
+#include <cctype>        // std::isdigit
+#include <charconv>      // std::from_chars
+#include <cmath>         // NAN
+#include <cstddef>       // std::size_t
+#include <cstdint>       // std::int64_t
+#include <filesystem>    // std::filesystem
+#include <functional>    // std::function
+#include <map>           // std::map
+#include <memory>        // std::make_shared
+#include <optional>      // std::optional
+#include <stdexcept>     // std::invalid_argument, std::runtime_error
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::errc
+#include <tuple>         // std::tie
+#include <utility>       // std::move
+#include <vector>        // std::vector
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>  // fmt::join
+#include <Eigen/Eigenvalues>
+
+#include <delve/detail/csv_records.hpp>
+#include <delve/detail/file_names.hpp>
+#include <delve/detail/files.hpp>
+#include <delve/detail/npy.hpp>
+#include <delve/record.hpp>
+#include <delve/spectrum.hpp>
+#include <delve/statistics.hpp>
+
+namespace delve {
+
+struct ReconstructOptions {
+  /// What to compute from the stored covariances, by name. Empty: nothing is computed, and the
+  /// numbers are those that were stored.
+  std::vector<std::string> stats = {};
+  /// Of explained variance, in (0, 1].
+  double sat_threshold = 0.99;
+  IdimRule idim_rule = IdimRule::ExplainedVariance;
+  /// Is told after each file how many of how many were read.
+  std::function<void(std::size_t done, std::size_t total)> on_progress = {};
+};
+
+namespace detail {
+
+/// Whether a comes before b, numbers in them by their size: "features-2" before "features-10".
+inline bool is_before(std::string_view a, std::string_view b) {
+  const auto number = [](std::string_view text) {
+    std::size_t length = 0;
+    while (length < text.size() && std::isdigit(static_cast<unsigned char>(text[length])) != 0) {
+      ++length;
+    }
+    return text.substr(0, length);
+  };
+  const auto without_zeros = [](std::string_view digits) {
+    return digits.substr(std::min(digits.find_first_not_of('0'), digits.size()));
+  };
+  while (!a.empty() && !b.empty()) {
+    const std::string_view digits_a = number(a);
+    const std::string_view digits_b = number(b);
+    if (digits_a.empty() || digits_b.empty()) {
+      if (a.front() != b.front()) return a < b;
+      a.remove_prefix(1);
+      b.remove_prefix(1);
+      continue;
+    }
+    const std::string_view size_a = without_zeros(digits_a);
+    const std::string_view size_b = without_zeros(digits_b);
+    if (size_a != size_b) {
+      return size_a.size() != size_b.size() ? size_a.size() < size_b.size() : size_a < size_b;
+    }
+    a.remove_prefix(digits_a.size());
+    b.remove_prefix(digits_b.size());
+  }
+  return a.size() < b.size();
+}
+
+/// A file of a tree that NpyWriter or Delve (Python) left.
+struct StoredArray {
+  std::string path;
+  std::int64_t epoch;
+  std::string name;                  ///< "train-saturation_features-0", "accuracy"
+  std::optional<StatColumn> column;  ///< unset: a scalar of the user's
+};
+
+/// The epoch in NAME_epochN.npy; nothing where a file is called otherwise.
+inline std::optional<std::int64_t> stored_epoch(std::string_view file, const std::string& folder) {
+  const std::string before = folder + "_epoch";
+  constexpr std::string_view after = ".npy";
+  if (file.size() <= before.size() + after.size() || file.substr(0, before.size()) != before ||
+      file.substr(file.size() - after.size()) != after) {
+    return std::nullopt;
+  }
+  file = file.substr(before.size(), file.size() - before.size() - after.size());
+  std::int64_t epoch = 0;
+  const auto [end, error] = std::from_chars(file.data(), file.data() + file.size(), epoch);
+  if (error != std::errc() || end != file.data() + file.size()) return std::nullopt;
+  return epoch;
+}
+
+/// All files of a tree, by epoch; in each the scalars, then the layers, those of training first.
+/// What is called otherwise is left out.
+/// @throws std::runtime_error where the folder cannot be read
+inline std::vector<StoredArray> stored_arrays(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::vector<StoredArray> arrays;
+  try {
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+      if (!entry.is_directory()) continue;
+      const std::string folder_name = entry.path().filename().string();
+      const std::string name = name_of_file(folder_name).value_or(folder_name);
+      for (const fs::directory_entry& file : fs::directory_iterator(entry)) {
+        const auto epoch = stored_epoch(file.path().filename().string(), folder_name);
+        if (epoch) arrays.push_back({file.path().string(), *epoch, name, stat_column(name)});
+      }
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw FileError("read the folder", folder, error.code().message());
+  }
+  std::sort(arrays.begin(), arrays.end(), [](const StoredArray& a, const StoredArray& b) {
+    if (a.epoch != b.epoch) return a.epoch < b.epoch;
+    if (a.column.has_value() != b.column.has_value()) return !a.column;
+    if (!a.column) return a.name < b.name;
+    if (a.column->mode != b.column->mode) return a.column->mode == Mode::Train;
+    if (a.column->layer != b.column->layer) return is_before(a.column->layer, b.column->layer);
+    return a.column->quantity < b.column->quantity;
+  });
+  return arrays;
+}
+
+inline NpyArray read_stored(const StoredArray& array) {
+  return parse_npy(read_file(array.path).value_or(""), array.path);
+}
+
+/// The stored files of one layer in one mode and epoch.
+using StoredLayer = std::vector<StoredArray>;
+
+inline const StoredArray* find_quantity(const StoredLayer& layer, std::string_view quantity) {
+  for (const StoredArray& array : layer) {
+    if (array.column->quantity == quantity) return &array;
+  }
+  return nullptr;
+}
+
+/// The numbers of a layer as they were stored; arrays are left out.
+inline LayerRecord as_stored(const StoredLayer& layer) {
+  const StatColumn& column = *layer.front().column;
+  LayerRecord record{column.layer, column.mode, 0, 0, Status::Ok, {}};
+  for (const StoredArray& array : layer) {
+    const NpyArray stored = read_stored(array);
+    if (!stored.shape.empty()) continue;
+    const std::string& quantity = array.column->quantity;
+    record.values.push_back({statistic_of_quantity(quantity), quantity, stored.values(0, 0)});
+    if (quantity == "samples") record.samples = static_cast<std::int64_t>(stored.values(0, 0));
+  }
+  return record;
+}
+
+/// The statistics of a layer, from its stored covariance.
+/// @throws std::runtime_error where there is none, or it is not one
+inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statistic>& statistics,
+                              const ReconstructOptions& options) {
+  const StatColumn& column = *layer.front().column;
+  const StoredArray* file = find_quantity(layer, "covariance-matrix");
+  if (file == nullptr) {
+    throw std::runtime_error(fmt::format(
+        "epoch {}, layer \"{}\" in {}: there is no stored covariance matrix, from which {} could "
+        "be computed. It is stored where \"cov\" is one of the statistics and \"npy\" one of the "
+        "writers",
+        layer.front().epoch, column.layer, to_string(column.mode), fmt::join(options.stats, ", ")));
+  }
+  const Eigen::MatrixXd sigma = read_stored(*file).values;
+  if (sigma.rows() != sigma.cols() || sigma.rows() == 0 || !sigma.allFinite()) {
+    throw std::runtime_error(fmt::format("\"{}\": not a covariance matrix: {} x {}{}", file->path,
+                                         sigma.rows(), sigma.cols(),
+                                         sigma.allFinite() ? "" : ", not all finite"));
+  }
+  LayerRecord record{column.layer, column.mode, sigma.rows(), 0, Status::Ok, {}};
+  if (const StoredArray* samples = find_quantity(layer, "samples")) {
+    record.samples = static_cast<std::int64_t>(read_stored(*samples).values(0, 0));
+  }
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(sigma, Eigen::EigenvaluesOnly);
+  if (solver.info() != Eigen::Success) record.status = Status::NotConverged;
+  if (sigma.trace() <= 0) record.status = Status::NoVariance;
+  const Spectrum spectrum(solver.eigenvalues(), sigma.rows());
+  const Eigen::VectorXd variances = sigma.diagonal();
+  LayerMeasurement measurement{spectrum, sigma.trace(), record.samples, options.sat_threshold,
+                               options.idim_rule};
+  measurement.variances = &variances;
+  measurement.covariance = &sigma;
+  for (const Statistic& statistic : statistics) {
+    if (statistic.only && statistic.only != record.mode) continue;
+    if (statistic.array) {
+      record.arrays.push_back(
+          {statistic.name, statistic.quantity,
+           std::make_shared<const Eigen::MatrixXd>(statistic.array(measurement))});
+    } else {
+      const bool is_known = record.status != Status::NotConverged &&
+                            (statistic.quantity != "samples" || record.samples > 0);
+      record.values.push_back(
+          {statistic.name, statistic.quantity, is_known ? statistic.value(measurement) : NAN});
+    }
+  }
+  return record;
+}
+
+inline std::vector<Statistic> reconstructed_statistics(const ReconstructOptions& options) {
+  if (!(options.sat_threshold > 0 && options.sat_threshold <= 1)) {
+    throw std::invalid_argument(
+        fmt::format("delve::reconstruct: sat_threshold is {}; it must be above 0 and at most 1",
+                    options.sat_threshold));
+  }
+  std::vector<Statistic> statistics;
+  for (const std::string& name : options.stats) {
+    statistics.push_back(find_statistic(name));
+    if (statistics.back().needs_the(Need::Embedding)) {
+      throw std::invalid_argument(fmt::format(
+          "delve::reconstruct: stats: \"{}\" is of the data itself, which is not stored", name));
+    }
+  }
+  return statistics;
+}
+
+}  // namespace detail
+
+/// The records of a run again, in rising order of epochs, from the tree of .npy files that
+/// NpyWriter or Delve (Python) left: as they were stored, or with statistics computed from the
+/// stored covariances, at any threshold. The user's scalars are kept in both cases. Layers come in
+/// natural order of their names ("features-2" before "features-10"), those of training first: a
+/// tree does not tell the order of their forward. One file is read at a time.
+/// @param folder the SAVEFILE of that run
+/// @throws std::invalid_argument for a bad option; std::runtime_error where the folder has no such
+///   files, one cannot be read, or a covariance is needed and not there; it says which
+inline std::vector<EpochRecord> reconstruct(const std::string& folder,
+                                            const ReconstructOptions& options = {}) {
+  const std::vector<Statistic> statistics = detail::reconstructed_statistics(options);
+  const std::vector<detail::StoredArray> arrays = detail::stored_arrays(folder);
+  if (arrays.empty()) {
+    throw std::runtime_error(
+        fmt::format("\"{}\": found no file called NAME/NAME_epochN.npy", folder));
+  }
+  std::vector<EpochRecord> records;
+  for (auto begin = arrays.begin(); begin != arrays.end();) {
+    if (records.empty() || records.back().epoch != begin->epoch) {
+      records.push_back({begin->epoch, {}, {}});
+    }
+    auto end = begin + 1;
+    if (!begin->column) {
+      const Eigen::MatrixXd value = detail::read_stored(*begin).values;
+      if (value.size() == 1) records.back().scalars.emplace_back(begin->name, value(0, 0));
+    } else {
+      while (end != arrays.end() && end->epoch == begin->epoch &&
+             end->column->mode == begin->column->mode &&
+             end->column->layer == begin->column->layer) {
+        ++end;
+      }
+      const detail::StoredLayer layer(begin, end);
+      records.back().layers.push_back(statistics.empty()
+                                          ? detail::as_stored(layer)
+                                          : detail::recomputed(layer, statistics, options));
+    }
+    begin = end;
+    if (options.on_progress) {
+      options.on_progress(static_cast<std::size_t>(begin - arrays.begin()), arrays.size());
+    }
+  }
+  return records;
+}
+
+}  // namespace delve

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>        // std::isinf, std::isnan
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <memory>       // std::make_shared
+#include <optional>     // std::optional
+#include <stdexcept>    // std::runtime_error
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move
+
+#include <fmt/format.h>  // fmt::format
+#include <Eigen/Core>
+#include <nlohmann/json.hpp>
+
+#include <delve/detail/files.hpp>
+#include <delve/detail/growing_file.hpp>
+#include <delve/detail/initial_epoch.hpp>
+#include <delve/record.hpp>
+#include <delve/writers/registry.hpp>
+#include <delve/writers/writer.hpp>
+
+namespace delve {
+
+struct JsonOptions {
+  /// The first epoch to come. Above 0, the lines before it in a file that is there already are kept
+  /// to the letter, and the others dropped. At 0 the first epoch replaces the file.
+  std::int64_t initial_epoch = 0;
+};
+
+namespace detail {
+
+/// A number as JSON, which has no name for those that are not finite: null is NaN, a missing value;
+/// infinities are the texts "Infinity" and "-Infinity".
+inline nlohmann::ordered_json json_of(double number) {
+  if (std::isnan(number)) return nullptr;
+  if (std::isinf(number)) return number > 0 ? "Infinity" : "-Infinity";
+  return number;
+}
+
+inline std::string_view json_name(Status status) {
+  switch (status) {
+    case Status::Ok:
+      return "ok";
+    case Status::NoData:
+      return "no-data";
+    case Status::NoVariance:
+      return "no-variance";
+    case Status::NotConverged:
+      return "not-converged";
+  }
+  return "unknown";
+}
+
+inline nlohmann::ordered_json json_of(const LayerRecord& layer) {
+  using Json = nlohmann::ordered_json;
+  Json object;
+  object["layer"] = layer.layer;
+  object["mode"] = to_string(layer.mode);
+  object["width"] = layer.width;
+  object["samples"] = layer.samples;
+  object["status"] = json_name(layer.status);
+  Json& values = object["values"] = Json::object();
+  for (const Value& value : layer.values) values[value.stat] = json_of(value.value);
+  Json& arrays = object["arrays"] = Json::object();
+  for (const ArrayValue& array : layer.arrays) {
+    if (array.array->cols() != 1) continue;
+    Json& numbers = arrays[array.stat] = Json::array();
+    for (Eigen::Index i = 0; i < array.array->size(); ++i) {
+      numbers.push_back(json_of(array.array->data()[i]));
+    }
+  }
+  return object;
+}
+
+/// An epoch as one line of text, its end included. Bytes of names that are not UTF-8 become U+FFFD.
+inline std::string json_line(const EpochRecord& record) {
+  using Json = nlohmann::ordered_json;
+  Json object;
+  object["epoch"] = record.epoch;
+  Json& scalars = object["scalars"] = Json::object();
+  for (const auto& [name, value] : record.scalars) scalars[name] = json_of(value);
+  Json& layers = object["layers"] = Json::array();
+  for (const LayerRecord& layer : record.layers) layers.push_back(json_of(layer));
+  return object.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+}  // namespace detail
+
+/// Writes SAVEFILE.jsonl, JSON lines, one object an epoch:
+///
+///     {"epoch":0,"scalars":{"accuracy":0.5},"layers":[{"layer":"fc","mode":"train","width":8,
+///      "samples":1000,"status":"ok","values":{"lsat":0.25},"arrays":{"eigenvalues":[2.5,1.0]}}]}
+///
+/// Layers come in the record's order; values and arrays by the names that they were asked for by.
+/// status is "ok", "no-data", "no-variance" or "not-converged". Numbers read back to the same
+/// double; a missing one is null, infinities are the texts "Infinity" and "-Infinity". Matrices are
+/// left out: NpyWriter has them. Needs nlohmann/json.
+///
+/// Each epoch is appended, whole or not at all. What could not be written is written with the next
+/// epoch, or at the end.
+class JsonWriter final : public Writer {
+ public:
+  /// Makes the folders above the file.
+  /// @throws std::invalid_argument for a bad option; std::runtime_error if a folder cannot be made,
+  ///   or if the file to resume from cannot be read or is malformed
+  explicit JsonWriter(const std::string& savefile, const JsonOptions& options = {})
+      : file_(detail::prepare_savefile(savefile) + ".jsonl") {
+    const std::int64_t initial_epoch = detail::checked_initial_epoch(options.initial_epoch);
+    file_.begin_with(initial_epoch > 0 ? lines_before(initial_epoch) : "");
+  }
+
+  /// Where the lines are written, as an absolute path.
+  [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
+
+ protected:
+  void write_epoch(const EpochRecord& record) override { file_.add(detail::json_line(record)); }
+  void finish() override { file_.finish(); }
+
+ private:
+  std::string lines_before(std::int64_t initial_epoch) {
+    const std::optional<std::string> text = detail::read_file(path());
+    std::string kept;
+    std::string_view rest = text ? std::string_view(*text) : std::string_view();
+    for (std::size_t number = 1; !rest.empty(); ++number) {
+      const std::size_t end = rest.find('\n');
+      const bool has_end = end != std::string_view::npos;
+      const std::string_view line = rest.substr(0, end);
+      rest.remove_prefix(has_end ? end + 1 : rest.size());
+      if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+
+      const std::optional<std::int64_t> epoch = epoch_of(line);
+      if (!epoch && !has_end) {
+        report(fmt::format("\"{}\", line {}: the last line is broken off and was left out", path(),
+                           number));
+      } else if (!epoch) {
+        throw std::runtime_error(fmt::format(
+            "\"{}\", line {}: expected a JSON object with an integer \"epoch\"", path(), number));
+      } else if (*epoch < initial_epoch) {
+        kept.append(line).append("\n");
+      }
+    }
+    return kept;
+  }
+
+  static std::optional<std::int64_t> epoch_of(std::string_view line) {
+    const nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
+    if (!object.is_object()) return std::nullopt;
+    const auto epoch = object.find("epoch");
+    if (epoch == object.end() || !epoch->is_number_integer()) return std::nullopt;
+    return epoch->get<std::int64_t>();
+  }
+
+  detail::GrowingFile file_;
+};
+
+namespace detail {
+
+/// Makes the keys known in every program that includes this header.
+inline const bool json_is_registered = [] {
+  for (const char* key : {"json"}) {
+    register_writer(key, [](const WriterContext& context) {
+      return Writers{
+          std::make_shared<JsonWriter>(context.savefile, JsonOptions{context.initial_epoch})};
+    });
+  }
+  return true;
+}();
+
+}  // namespace detail
+
+}  // namespace delve

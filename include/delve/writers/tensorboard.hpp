@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <unistd.h>  // gethostname, getpid
+
+#include <algorithm>     // std::max
+#include <atomic>        // std::atomic
+#include <charconv>      // std::from_chars
+#include <chrono>        // std::chrono
+#include <cmath>         // std::isnan
+#include <cstdint>       // std::int64_t
+#include <filesystem>    // std::filesystem
+#include <memory>        // std::make_shared
+#include <optional>      // std::optional
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::error_code
+
+#include <fmt/format.h>  // fmt::format
+
+#include <delve/detail/files.hpp>
+#include <delve/detail/growing_file.hpp>
+#include <delve/detail/histogram.hpp>
+#include <delve/detail/initial_epoch.hpp>
+#include <delve/detail/tensorboard_event.hpp>
+#include <delve/detail/tfrecord.hpp>
+#include <delve/record.hpp>
+#include <delve/writers/registry.hpp>
+#include <delve/writers/writer.hpp>
+
+namespace delve {
+
+struct TensorBoardOptions {
+  /// The first epoch to come. What a run before wrote to the folder of this epoch and later ones,
+  /// TensorBoard is told to forget.
+  std::int64_t initial_epoch = 0;
+};
+
+/// Writes an event file into the folder SAVEFILE, for `tensorboard --logdir SAVEFILE` or a folder
+/// above it. The step is the epoch. Tags are the names of add_scalar(), and MODE-QUANTITY/LAYER,
+/// "train-saturation/features-0", which TensorBoard groups by quantity. Numbers are scalars,
+/// float32 as TensorBoard keeps them; vectors are histograms of their finite elements. Missing
+/// numbers (NaN) and matrices are left out: NpyWriter has the matrices. Needs protozero.
+///
+/// Each run has a file of its own, made with the first epoch and read by TensorBoard after those
+/// that are there; these are never touched. An epoch is appended whole or not at all. What could
+/// not be written is written with the next epoch, or at the end.
+class TensorBoardWriter final : public Writer {
+ public:
+  /// Makes the folder.
+  /// @throws std::invalid_argument for a bad option; std::runtime_error if the folder cannot be
+  ///   made
+  explicit TensorBoardWriter(const std::string& savefile, const TensorBoardOptions& options = {})
+      : folder_(detail::prepare_savefile(savefile)),
+        initial_epoch_(detail::checked_initial_epoch(options.initial_epoch)) {
+    detail::make_parent_folders((folder_ / "events").string());
+  }
+
+  /// The folder that is written to, as an absolute path.
+  [[nodiscard]] std::string path() const { return folder_.string(); }
+
+ protected:
+  void write_epoch(const EpochRecord& record) override {
+    const double now = seconds_since_1970();
+    std::string records;
+    if (!file_) {
+      file_.emplace((folder_ / new_file_name(now)).string());
+      records += detail::tf_record(detail::file_version_event(now));
+      records += detail::tf_record(detail::session_start_event(now, initial_epoch_));
+    }
+    file_->add(records + detail::tf_record(summary_of(record).event(now, record.epoch)));
+  }
+
+  void finish() override {
+    if (file_) file_->finish();
+  }
+
+ private:
+  static double seconds_since_1970() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration<double>(now).count();
+  }
+
+  static detail::SummaryBuilder summary_of(const EpochRecord& record) {
+    detail::SummaryBuilder summary;
+    for (const auto& [name, value] : record.scalars) {
+      if (!std::isnan(value)) summary.add_scalar(name, value);
+    }
+    for (const LayerRecord& layer : record.layers) {
+      const auto tag = [&layer](std::string_view quantity) {
+        return fmt::format("{}-{}/{}", to_string(layer.mode), quantity, layer.layer);
+      };
+      for (const Value& value : layer.values) {
+        if (!std::isnan(value.value)) summary.add_scalar(tag(value.quantity), value.value);
+      }
+      for (const ArrayValue& array : layer.arrays) {
+        if (array.array->cols() != 1) continue;
+        if (const auto histogram = detail::histogram_of(*array.array)) {
+          summary.add_histogram(tag(array.quantity), *histogram);
+        }
+      }
+    }
+    return summary;
+  }
+
+  /// events.out.tfevents.SECONDS.HOST.PID.N. TensorBoard reads a folder's files in the order of
+  /// their names, so SECONDS is later than in all of them, whatever the clock says.
+  [[nodiscard]] std::string new_file_name(double now) const {
+    static std::atomic<unsigned> count{0};
+    constexpr std::string_view beginning = "events.out.tfevents.";
+    auto seconds = static_cast<std::int64_t>(now);
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(folder_, error), end; entry != end && !error;
+         entry.increment(error)) {
+      const std::string name = entry->path().filename().string();
+      if (name.compare(0, beginning.size(), beginning) != 0) continue;
+      const std::string digits = name.substr(beginning.size(), 10);
+      std::int64_t there = 0;
+      std::from_chars(digits.data(), digits.data() + digits.size(), there);
+      seconds = std::max(seconds, there + 1);
+    }
+    return fmt::format("{}{:010}.{}.{}.{}", beginning, seconds, host(), ::getpid(), count++);
+  }
+
+  /// The machine's name, as far as it can stand in the name of a file.
+  static std::string host() {
+    char buffer[256] = {};
+    if (::gethostname(buffer, sizeof buffer - 1) != 0 || buffer[0] == '\0') return "localhost";
+    std::string name(buffer);
+    for (char& c : name) {
+      if (c == '/') c = '_';
+    }
+    return name;
+  }
+
+  std::filesystem::path folder_;
+  std::int64_t initial_epoch_;
+  std::optional<detail::GrowingFile> file_;
+};
+
+namespace detail {
+
+/// Makes the keys known in every program that includes this header.
+inline const bool tensorboard_is_registered = [] {
+  for (const char* key : {"tensorboard", "tb"}) {
+    register_writer(key, [](const WriterContext& context) {
+      return Writers{std::make_shared<TensorBoardWriter>(
+          context.savefile, TensorBoardOptions{context.initial_epoch})};
+    });
+  }
+  return true;
+}();
+
+}  // namespace detail
+
+}  // namespace delve

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""Reads what our writers wrote with the programs that it is meant for.
+
+check.py FOLDER [PROGRAM]
+
+FOLDER is what `write_samples FOLDER` wrote. NumPy reads its arrays, Python's json its lines, and
+TensorBoard's EventAccumulator its events; each must find what expected.json says. PROGRAM is
+write_samples itself: it then also reads what NumPy wrote. Needs numpy and tensorboard.
+"""
+
+import json
+import math
+import pathlib
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+
+import numpy
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+def require(condition, message):
+    if not condition:
+        sys.exit(f"check.py: {message}")
+
+
+def same(a, b):
+    """Whether two numbers, or lists of numbers, are the same to the bit of a double."""
+    return numpy.array_equal(numpy.asarray(a, float), numpy.asarray(b, float), equal_nan=True)
+
+
+def is_vector(array):
+    return not isinstance(array[0], list)
+
+
+def check_npy(folder, epochs):
+    wanted = {}
+    for epoch in epochs:
+        def want(name, value):
+            if value != "nan":
+                wanted[name, epoch["epoch"]] = value
+
+        for name, value in epoch["scalars"]:
+            want(name, value)
+        for layer in epoch["layers"]:
+            for _, quantity, value in layer["values"] + layer["arrays"]:
+                want(f"{layer['mode']}-{quantity}_{layer['layer']}", value)
+
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            continue
+        beginning = path.parent.name + "_epoch"
+        require(path.name.startswith(beginning) and path.suffix == ".npy", f"alien file {path}")
+        name = urllib.parse.unquote(path.parent.name)
+        found[name, int(path.stem[len(beginning):])] = numpy.load(path)
+    require(found.keys() == wanted.keys(), f"npy: {found.keys() ^ wanted.keys()}")
+    for key, array in found.items():
+        value = wanted[key]
+        require(array.dtype == numpy.dtype("<f8"), f"npy: {key} is of type {array.dtype}")
+        require(array.shape == numpy.shape(value), f"npy: {key} is of shape {array.shape}")
+        require(same(array, value), f"npy: {key} is {array}, not {value}")
+    names = sorted({name for name, _ in found})
+    print(f"npy: {len(found)} arrays, epochs {sorted({epoch for _, epoch in found})}:")
+    for name in names:
+        shapes = {found[key].shape for key in found if key[0] == name}
+        print(f"  {name!r}: {len([key for key in found if key[0] == name])} of shape {shapes}")
+
+
+def check_json(path, epochs):
+    def refuse(constant):
+        raise ValueError(f"{constant} is not JSON")
+
+    text = path.read_text(encoding="utf-8")
+    lines = [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+    for line in lines:
+        require(json.loads(json.dumps(line)) == line, "json: no round trip")
+
+    def number(value):
+        return {"nan": None, "inf": "Infinity", "-inf": "-Infinity"}.get(value, value)
+
+    wanted = []
+    for epoch in epochs:
+        layers = []
+        for layer in epoch["layers"]:
+            arrays = {stat: [number(x) for x in array]
+                      for stat, _, array in layer["arrays"] if is_vector(array)}
+            layers.append({"layer": layer["layer"], "mode": layer["mode"], "width": layer["width"],
+                           "samples": layer["samples"], "status": "ok",
+                           "values": {stat: number(value) for stat, _, value in layer["values"]},
+                           "arrays": arrays})
+        wanted.append({"epoch": epoch["epoch"],
+                       "scalars": {name: number(value) for name, value in epoch["scalars"]},
+                       "layers": layers})
+    # As text, so that order counts too.
+    for line, want in zip(lines, wanted, strict=True):
+        require(json.dumps(line) == json.dumps(want), f"json: {line}\nis not\n{want}")
+    print(f"json: {len(lines)} lines, epochs {[line['epoch'] for line in lines]}")
+
+
+def check_tensorboard(folder, epochs):
+    scalars = {}
+    vectors = {}
+    for epoch in epochs:
+        for name, value in epoch["scalars"]:
+            if value != "nan":
+                scalars.setdefault(name, []).append((epoch["epoch"], value))
+        for layer in epoch["layers"]:
+            for _, quantity, value in layer["values"]:
+                if value != "nan":
+                    tag = f"{layer['mode']}-{quantity}/{layer['layer']}"
+                    scalars.setdefault(tag, []).append((epoch["epoch"], value))
+            for _, quantity, array in layer["arrays"]:
+                if is_vector(array):
+                    tag = f"{layer['mode']}-{quantity}/{layer['layer']}"
+                    vectors.setdefault(tag, []).append((epoch["epoch"], array))
+
+    reader = EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 0})
+    reader.Reload()
+    tags = reader.Tags()
+    require(set(tags["scalars"]) == set(scalars), f"scalars: {tags['scalars']}")
+    require(set(tags["histograms"]) == set(vectors), f"histograms: {tags['histograms']}")
+    require(not tags["tensors"], f"tensors: {tags['tensors']}")
+    print("tensorboard: scalars")
+    for tag, wanted in scalars.items():
+        found = reader.Scalars(tag)
+        require([event.step for event in found] == [step for step, _ in wanted],
+                f"{tag}: steps {[event.step for event in found]}")
+        with numpy.errstate(over="ignore"):
+            values = [float(numpy.float32(float(value))) for _, value in wanted]
+        require([event.value for event in found] == values, f"{tag}: {found}")
+        print(f"  {tag!r}: steps {[event.step for event in found]}")
+    print("tensorboard: histograms")
+    for tag, wanted in vectors.items():
+        found = reader.Histograms(tag)
+        require([event.step for event in found] == [step for step, _ in wanted],
+                f"{tag}: steps {[event.step for event in found]}")
+        for event, (_, array) in zip(found, wanted):
+            check_histogram(tag, event.histogram_value, array)
+        print(f"  {tag!r}: steps {[event.step for event in found]}")
+
+
+def check_histogram(tag, histogram, array):
+    numbers = numpy.array([float(x) for x in array])
+    numbers = numbers[numpy.isfinite(numbers)]
+    require(histogram.min == numbers.min() and histogram.max == numbers.max(), f"{tag}: range")
+    require(histogram.num == numbers.size == sum(histogram.bucket), f"{tag}: number")
+    require(math.isclose(histogram.sum, numbers.sum(), abs_tol=1e-12), f"{tag}: sum")
+    require(math.isclose(histogram.sum_squares, (numbers**2).sum()), f"{tag}: sum of squares")
+    edges = [histogram.min, *histogram.bucket_limit]
+    require(edges == sorted(edges), f"{tag}: edges {edges}")
+    # The upper edge of the last bucket is the largest number itself.
+    counts = [numpy.count_nonzero((numbers < edge) | (numbers == histogram.max)
+                                  if edge == edges[-1] else numbers < edge)
+              for edge in histogram.bucket_limit]
+    require(list(numpy.cumsum(histogram.bucket)) == counts, f"{tag}: {histogram} of {numbers}")
+
+
+def check_decoding(program):
+    arrays = [numpy.array(2.5), numpy.arange(5.0), numpy.arange(6.0).reshape(2, 3),
+              numpy.asfortranarray(numpy.arange(6.0).reshape(2, 3)), numpy.zeros((0, 3)),
+              numpy.arange(12.0).reshape(3, 4)[:, ::2]]
+    count = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "array.npy"
+        for array in arrays:
+            for kind in "<f8", "<f4", "<i8", "<i4":
+                for version in (1, 0), (2, 0):
+                    with open(path, "wb") as file:
+                        numpy.lib.format.write_array(file, array.astype(kind), version=version)
+                    output = subprocess.run([program, "--decode", str(path)], check=True,
+                                            capture_output=True, text=True).stdout
+                    there = json.loads(output)
+                    wanted = array.astype(kind)
+                    require(tuple(there["shape"]) == wanted.shape, f"{kind}: {there['shape']}")
+                    matrix = wanted.reshape(-1, 1) if wanted.ndim < 2 else wanted
+                    require(there["values"] == matrix.tolist(), f"{kind}: {there} not {matrix}")
+                    count += 1
+    print(f"decoding: {count} files of NumPy {numpy.__version__} read back")
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    folder = pathlib.Path(sys.argv[1])
+    epochs = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    check_npy(folder / "npy", epochs)
+    check_json(folder / "json.jsonl", epochs)
+    check_tensorboard(folder / "tensorboard", epochs)
+    if len(sys.argv) == 3:
+        check_decoding(sys.argv[2])
+    print("all as expected")
+
+
+main()

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: MIT
+#include <delve/writers/tensorboard.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <protozero/pbf_reader.hpp>
+
+#include "catch.hpp"
+#include "records.hpp"
+
+using delve::Mode;
+using delve::TensorBoardOptions;
+using delve::TensorBoardWriter;
+using delve_test::layer;
+using delve_test::read;
+using delve_test::record;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+/// A path in an empty folder of the test's own.
+fs::path fresh(const std::string& name) {
+  const fs::path folder = fs::path("tensorboard") / name;
+  fs::remove_all(folder);
+  return folder / "run";
+}
+
+/// CRC-32C as a division of polynomials, bit by bit, highest power first: bytes go in mirrored, and
+/// the remainder comes out mirrored.
+std::uint32_t bitwise_crc32c(const std::string& bytes) {
+  const auto mirrored = [](std::uint32_t value, int width) {
+    std::uint32_t result = 0;
+    for (int i = 0; i < width; ++i)
+      result = result << 1U | ((value >> static_cast<unsigned>(i)) & 1U);
+    return result;
+  };
+  std::uint32_t remainder = 0xFFFFFFFFU;
+  for (const char c : bytes) {
+    const std::uint32_t byte = mirrored(static_cast<unsigned char>(c), 8);
+    for (unsigned bit = 8; bit-- > 0;) {
+      const bool carry = ((remainder >> 31U) ^ (byte >> bit & 1U)) != 0;
+      remainder = remainder << 1U ^ (carry ? 0x1EDC6F41U : 0U);
+    }
+  }
+  return mirrored(~remainder, 32);
+}
+
+struct Value {
+  std::string tag;
+  bool is_scalar = false;
+  float scalar = 0;
+  double min = 0, max = 0, num = 0, sum = 0, sum_squares = 0;
+  std::vector<double> limits, counts;
+};
+
+struct Event {
+  double wall_time = 0;
+  std::int64_t step = 0;
+  std::string file_version;
+  int session_status = -1;
+  std::vector<Value> values;
+};
+
+Value value_of(protozero::pbf_reader message) {
+  Value value;
+  while (message.next()) {
+    if (message.tag() == 1) {
+      value.tag = message.get_string();
+    } else if (message.tag() == 2) {
+      value.is_scalar = true;
+      value.scalar = message.get_float();
+    } else {
+      REQUIRE(message.tag() == 5);
+      protozero::pbf_reader histo = message.get_message();
+      while (histo.next()) {
+        switch (histo.tag()) {
+          case 1:
+            value.min = histo.get_double();
+            break;
+          case 2:
+            value.max = histo.get_double();
+            break;
+          case 3:
+            value.num = histo.get_double();
+            break;
+          case 4:
+            value.sum = histo.get_double();
+            break;
+          case 5:
+            value.sum_squares = histo.get_double();
+            break;
+          case 6:
+            for (const double limit : histo.get_packed_double()) value.limits.push_back(limit);
+            break;
+          case 7:
+            for (const double count : histo.get_packed_double()) value.counts.push_back(count);
+            break;
+          default:
+            FAIL("a histogram has no field " << histo.tag());
+        }
+      }
+    }
+  }
+  return value;
+}
+
+Event event_of(const std::string& bytes) {
+  Event event;
+  protozero::pbf_reader message(bytes);
+  while (message.next()) {
+    switch (message.tag()) {
+      case 1:
+        event.wall_time = message.get_double();
+        break;
+      case 2:
+        event.step = message.get_int64();
+        break;
+      case 3:
+        event.file_version = message.get_string();
+        break;
+      case 5: {
+        protozero::pbf_reader summary = message.get_message();
+        while (summary.next()) {
+          REQUIRE(summary.tag() == 1);
+          event.values.push_back(value_of(summary.get_message()));
+        }
+        break;
+      }
+      case 7: {
+        protozero::pbf_reader log = message.get_message();
+        while (log.next()) {
+          REQUIRE(log.tag() == 1);
+          event.session_status = log.get_enum();
+        }
+        break;
+      }
+      default:
+        FAIL("an event has no field " << message.tag());
+    }
+  }
+  return event;
+}
+
+/// All events of a file, each checksum checked.
+std::vector<Event> events_in(const fs::path& path) {
+  const std::string bytes = read(path.string());
+  const auto number_at = [&](std::size_t place, std::size_t size) {
+    std::uint64_t number = 0;
+    REQUIRE(place + size <= bytes.size());
+    std::memcpy(&number, bytes.data() + place, size);
+    return number;
+  };
+  const auto masked = [](const std::string& data) {
+    const std::uint32_t crc = bitwise_crc32c(data);
+    return static_cast<std::uint32_t>((crc >> 15U | crc << 17U) + 0xA282EAD8U);
+  };
+  std::vector<Event> events;
+  for (std::size_t place = 0; place < bytes.size();) {
+    const auto length = static_cast<std::size_t>(number_at(place, 8));
+    REQUIRE(number_at(place + 8, 4) == masked(bytes.substr(place, 8)));
+    REQUIRE(place + 12 + length + 4 <= bytes.size());
+    const std::string data = bytes.substr(place + 12, length);
+    REQUIRE(number_at(place + 12 + length, 4) == masked(data));
+    events.push_back(event_of(data));
+    place += 12 + length + 4;
+  }
+  return events;
+}
+
+std::vector<std::string> files_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// What TensorBoard shows of a folder's scalars: it reads the files by name, and at the start of a
+/// session forgets what it has from that step on.
+std::map<std::string, std::map<std::int64_t, float>> shown(const fs::path& folder) {
+  std::map<std::string, std::map<std::int64_t, float>> scalars;
+  for (const std::string& file : files_in(folder)) {
+    for (const Event& event : events_in(folder / file)) {
+      if (event.session_status == 1) {
+        for (auto& [tag, steps] : scalars) steps.erase(steps.lower_bound(event.step), steps.end());
+      }
+      for (const Value& value : event.values) scalars[value.tag][event.step] = value.scalar;
+    }
+  }
+  return scalars;
+}
+
+std::shared_ptr<const Eigen::MatrixXd> shared(const Eigen::MatrixXd& values) {
+  return std::make_shared<const Eigen::MatrixXd>(values);
+}
+
+/// A writer whose reports are kept.
+struct Watched {
+  explicit Watched(const fs::path& savefile, const TensorBoardOptions& options = {})
+      : writer(savefile.string(), options) {
+    writer.on_problem([this](std::string_view message) { messages.emplace_back(message); });
+  }
+
+  std::vector<std::string> messages;
+  TensorBoardWriter writer;
+};
+
+}  // namespace
+
+TEST_CASE("The CRC-32C of known texts is what is published", "[tensorboard][crc]") {
+  CHECK(delve::detail::crc32c("123456789") == 0xE3069283U);
+  // RFC 3720, appendix B.4.
+  CHECK(delve::detail::crc32c(std::string(32, '\0')) == 0x8A9136AAU);
+  CHECK(delve::detail::crc32c(std::string(32, '\xFF')) == 0x62A8AB43U);
+  CHECK(delve::detail::crc32c("") == 0);
+  CHECK(bitwise_crc32c("123456789") == 0xE3069283U);
+  std::mt19937 random(1);
+  std::string bytes;
+  for (int i = 0; i < 300; ++i) {
+    CHECK(delve::detail::crc32c(bytes) == bitwise_crc32c(bytes));
+    bytes.push_back(static_cast<char>(random()));
+  }
+}
+
+TEST_CASE("An event file holds version, start, and an event an epoch", "[tensorboard]") {
+  const fs::path savefile = fresh("events");
+  const double before =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  Watched watched(savefile);
+  CHECK(files_in(savefile).empty());
+  delve::LayerRecord first = layer("features-0", Mode::Train, {0.875, 7});
+  first.arrays = {{"cov", "covariance-matrix", shared(Eigen::MatrixXd::Identity(3, 3))},
+                  {"eig", "eigenvalues", shared(Eigen::Vector4d(4, 1, 0.5, 0.5))}};
+  watched.writer.write(record(0, {{"accuracy", 0.25}, {"loss/total", INFINITY}, {"missing", kNaN}},
+                              {first, layer("a/b", Mode::Eval, {kNaN, 1e300})}));
+  watched.writer.write(record(1, {}, {}));
+  watched.writer.write(record(5000000000, {{"late", -1}}, {}));
+  // Written through: nothing waits for close().
+  REQUIRE(files_in(savefile).size() == 1);
+  const std::string name = files_in(savefile)[0];
+  const std::vector<Event> events = events_in(savefile / name);
+  watched.writer.close();
+  CHECK(watched.messages.empty());
+  CHECK(watched.writer.path() == fs::absolute(savefile).string());
+  // events.out.tfevents.SECONDS.HOST.PID.N
+  CHECK(name.find("events.out.tfevents.") == 0);
+  CHECK(std::abs(std::stod(name.substr(20, 10)) - before) < 600);
+  CHECK(name.find("." + std::to_string(::getpid()) + ".", 30) != std::string::npos);
+
+  REQUIRE(events.size() == 5);
+  CHECK(events[0].file_version == "brain.Event:2");
+  CHECK(events[1].session_status == 1);
+  CHECK(events[1].step == 0);
+  CHECK(events[2].step == 0);
+  CHECK(events[3].step == 1);
+  CHECK(events[3].values.empty());
+  CHECK(events[4].step == 5000000000);
+  for (const Event& event : events) CHECK(std::abs(event.wall_time - before) < 600);
+
+  const std::vector<Value>& values = events[2].values;
+  REQUIRE(values.size() == 6);
+  CHECK(values[0].tag == "accuracy");
+  CHECK(values[0].scalar == 0.25F);
+  CHECK(values[1].tag == "loss/total");
+  CHECK(values[1].scalar == std::numeric_limits<float>::infinity());
+  CHECK(values[2].tag == "train-saturation/features-0");
+  CHECK(values[2].scalar == 0.875F);
+  CHECK(values[3].tag == "train-intrinsic-dimensionality/features-0");
+  CHECK(values[4].tag == "train-eigenvalues/features-0");
+  CHECK_FALSE(values[4].is_scalar);
+  CHECK(values[4].num == 4);
+  CHECK(values[4].sum == 6);
+  CHECK(values[4].sum_squares == 17.5);
+  CHECK(values[5].tag == "eval-intrinsic-dimensionality/a/b");
+  CHECK(values[5].scalar == std::numeric_limits<float>::infinity());  // beyond float32
+}
+
+TEST_CASE("A histogram counts each finite number in its bucket", "[tensorboard][histogram]") {
+  std::mt19937_64 random(2);
+  std::vector<Eigen::VectorXd> vectors = {
+      Eigen::VectorXd::Constant(5, 3),   Eigen::VectorXd::Zero(1),
+      Eigen::Vector3d(-1e308, 0, 1e308), Eigen::Vector3d(0, 5e-324, 1e-323),
+      Eigen::Vector2d(0, 200 * 5e-324),  Eigen::Vector4d(1, kNaN, INFINITY, 2)};
+  for (int i = 0; i < 50; ++i) {
+    Eigen::VectorXd eigenvalues(1 + i * 17);
+    for (double& value : eigenvalues) {
+      value = std::exp(std::normal_distribution<double>(0, 0.1 * i)(random));
+    }
+    vectors.push_back(eigenvalues);
+  }
+  for (const Eigen::VectorXd& vector : vectors) {
+    std::vector<double> finite;
+    for (const double value : vector) {
+      if (std::isfinite(value)) finite.push_back(value);
+    }
+    std::sort(finite.begin(), finite.end());
+    const auto histogram = delve::detail::histogram_of(vector);
+    REQUIRE(histogram);
+    const std::vector<double>& limits = histogram->limits;
+    REQUIRE(limits.size() == histogram->counts.size());
+    CHECK(histogram->min == finite.front());
+    CHECK(histogram->max == finite.back());
+    CHECK(histogram->count == static_cast<double>(finite.size()));
+    CHECK(std::is_sorted(limits.begin(), limits.end()));
+    CHECK(limits.back() == finite.back());
+    CHECK(std::accumulate(histogram->counts.begin(), histogram->counts.end(), 0.0) ==
+          histogram->count);
+    // Up to any limit there are as many numbers as the vector has; one at a limit itself may have
+    // been rounded to either side.
+    double counted = 0;
+    for (std::size_t i = 0; i < limits.size(); ++i) {
+      counted += histogram->counts[i];
+      const double width =
+          std::abs(limits[i]) * 1e-9 + (finite.back() / 3e11 - finite.front() / 3e11);
+      const auto below = std::lower_bound(finite.begin(), finite.end(), limits[i] - width);
+      const auto above = std::upper_bound(finite.begin(), finite.end(), limits[i] + width);
+      CHECK(counted >= static_cast<double>(below - finite.begin()));
+      CHECK(counted <= static_cast<double>(above - finite.begin()));
+    }
+    for (std::size_t i = 1; i < limits.size(); ++i) {
+      CHECK((histogram->counts[i - 1] > 0 || histogram->counts[i] > 0));
+    }
+  }
+  CHECK_FALSE(delve::detail::histogram_of(Eigen::Vector2d(kNaN, INFINITY)));
+  CHECK_FALSE(delve::detail::histogram_of(Eigen::MatrixXd(0, 1)));
+}
+
+TEST_CASE("A resumed run hides the epochs that it does again, and touches no file",
+          "[tensorboard][resume]") {
+  const fs::path savefile = fresh("resume");
+  // Three runs within a second: only their names tell which comes later.
+  for (const int run : {0, 1, 2}) {
+    const auto old_files = files_in(fs::exists(savefile) ? savefile : ".");
+    std::map<std::string, std::string> before;
+    for (const std::string& file : old_files) before[file] = read((savefile / file).string());
+    const int initial_epoch = run == 2 ? 1 : 3 * run;
+    TensorBoardWriter writer(savefile.string(), TensorBoardOptions{initial_epoch});
+    for (int epoch = initial_epoch; epoch < initial_epoch + 5 - run; ++epoch) {
+      writer.write(record(epoch, {{"a", 10 * run + epoch}}, {}));
+    }
+    writer.close();
+    CHECK(files_in(savefile).size() == static_cast<std::size_t>(run) + 1);
+    for (const auto& [file, bytes] : before) CHECK(read((savefile / file).string()) == bytes);
+    if (run == 1) {
+      const std::map<std::int64_t, float> expected{{0, 0.F},  {1, 1.F},  {2, 2.F}, {3, 13.F},
+                                                   {4, 14.F}, {5, 15.F}, {6, 16.F}};
+      CHECK(shown(savefile)["a"] == expected);
+    }
+  }
+  const std::map<std::int64_t, float> expected{{0, 0.F}, {1, 21.F}, {2, 22.F}, {3, 23.F}};
+  CHECK(shown(savefile)["a"] == expected);
+
+  // And at 0 an old run is hidden as a whole.
+  TensorBoardWriter(savefile.string()).write(record(0, {{"b", 1}}, {}));
+  CHECK(shown(savefile)["a"].empty());
+}
+
+TEST_CASE("A run is read after files whose clock was ahead", "[tensorboard][resume]") {
+  const fs::path savefile = fresh("clock");
+  fs::create_directories(savefile);
+  const std::vector<std::string> others = {"events.out.tfevents.4000000000.host.1.0",
+                                           "events.out.tfevents.x", "notes"};
+  for (const std::string& other : others) std::ofstream(savefile / other);
+  TensorBoardWriter(savefile.string(), TensorBoardOptions{1}).write(record(1, {}, {}));
+  const std::vector<std::string> files = files_in(savefile);
+  CHECK(std::count_if(files.begin(), files.end(), [](const std::string& file) {
+          return file.find("events.out.tfevents.4000000001.") == 0;
+        }) == 1);
+}
+
+TEST_CASE("Two writers of one program and folder have a file each", "[tensorboard]") {
+  const fs::path savefile = fresh("two");
+  TensorBoardWriter first(savefile.string());
+  TensorBoardWriter second(savefile.string(), TensorBoardOptions{1});
+  first.write(record(0, {{"a", 1}}, {}));
+  second.write(record(1, {{"a", 2}}, {}));
+  first.write(record(2, {{"a", 3}}, {}));
+  const std::vector<std::string> files = files_in(savefile);
+  REQUIRE(files.size() == 2);
+  CHECK(events_in(savefile / files[0]).size() == 4);
+  CHECK(events_in(savefile / files[1]).size() == 3);
+}
+
+TEST_CASE("A name of any bytes is a tag that protobuf takes", "[tensorboard][names]") {
+  using delve::detail::valid_utf8;
+  const std::string mark = "\xEF\xBF\xBD";
+  for (const std::string text : {"", "plain", "größe → 4", "\xF0\x9F\x98\x80", "two\nlines",
+                                 "\xED\x9F\xBF\xEE\x80\x80\xF4\x8F\xBF\xBF"}) {
+    CHECK(valid_utf8(text) == text);
+  }
+  CHECK(valid_utf8("a\xC3(") == "a" + mark + "(");
+  CHECK(valid_utf8("\xE2\x82") == mark + mark);                        // cut off
+  CHECK(valid_utf8("\xC0\xAF") == mark + mark);                        // longer than need be
+  CHECK(valid_utf8("\xE0\x9F\xBF") == mark + mark + mark);             // so is this
+  CHECK(valid_utf8("\xED\xA0\x80") == mark + mark + mark);             // half of a surrogate pair
+  CHECK(valid_utf8("\xF4\x90\x80\x80") == mark + mark + mark + mark);  // beyond the last
+  CHECK(valid_utf8("\xFF\x80x") == mark + mark + "x");
+  const fs::path savefile = fresh("names");
+  TensorBoardWriter(savefile.string()).write(record(0, {{"a\xC3(", 1}, {"größe", 2}}, {}));
+  const auto events = events_in(savefile / files_in(savefile).at(0));
+  REQUIRE(events.back().values.size() == 2);
+  CHECK(events.back().values[0].tag == "a" + mark + "(");
+  CHECK(events.back().values[1].tag == "größe");
+}
+
+TEST_CASE("Events that a full disk refuses are told once, and come when there is room",
+          "[tensorboard][faults]") {
+  const fs::path savefile = fresh("full");
+  Watched watched(savefile);
+  watched.writer.write(record(0, {{"a", 0}}, {}));
+  // In the place of the file, a device that is always full.
+  const fs::path path = savefile / files_in(savefile).at(0);
+  const fs::path away = savefile.parent_path() / "away";
+  fs::rename(path, away);
+  fs::create_symlink("/dev/full", path);
+  watched.writer.write(record(1, {{"a", 1}}, {}));
+  watched.writer.write(record(2, {{"a", 2}}, {}));
+  REQUIRE(watched.messages.size() == 1);
+  CHECK(watched.messages[0].find("No space left on device") != std::string::npos);
+  fs::rename(away, path);
+  watched.writer.write(record(3, {{"a", 3}}, {}));
+  watched.writer.close();
+  CHECK(watched.messages.size() == 1);
+  const std::map<std::int64_t, float> expected{{0, 0.F}, {1, 1.F}, {2, 2.F}, {3, 3.F}};
+  CHECK(shown(savefile)["a"] == expected);
+}
+
+TEST_CASE("Events that a missing folder refuses are written at the end", "[tensorboard][faults]") {
+  const fs::path savefile = fresh("blocked");
+  Watched watched(savefile);
+  // The folder makes way for a file, which not even root can write into.
+  fs::remove(savefile);
+  std::ofstream(savefile) << "in the way";
+  watched.writer.write(record(0, {{"a", 0}}, {}));
+  watched.writer.write(record(1, {{"a", 1}}, {}));
+  CHECK(watched.messages.size() == 1);
+  CHECK(read(savefile.string()) == "in the way");
+  fs::remove(savefile);
+  watched.writer.close();
+  const std::map<std::int64_t, float> expected{{0, 0.F}, {1, 1.F}};
+  CHECK(shown(savefile)["a"] == expected);
+}
+
+TEST_CASE("A folder that has no name, or is a file, is refused", "[tensorboard][misuse]") {
+  CHECK_THROWS_AS(TensorBoardWriter("tensorboard/"), std::invalid_argument);
+  CHECK_THROWS_AS(TensorBoardWriter("tensorboard/x", TensorBoardOptions{-1}),
+                  std::invalid_argument);
+  const fs::path savefile = fresh("file");
+  fs::create_directories(savefile.parent_path());
+  std::ofstream(savefile) << "a file";
+  CHECK_THROWS_AS(TensorBoardWriter(savefile.string()), std::runtime_error);
+}
+
+TEST_CASE("The writer is known by its key where its header is included", "[tensorboard]") {
+  for (const std::string key : {"tensorboard", "tb"}) {
+    const auto writers = delve::WriterList(key).make({"tensorboard/by_key", 0, {}});
+    REQUIRE(writers.size() == 1);
+    CHECK(std::dynamic_pointer_cast<delve::TensorBoardWriter>(writers[0]) != nullptr);
+  }
+}
