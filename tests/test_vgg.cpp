@@ -99,4 +99,15 @@ TEST_CASE("VGG16 gives one score a class, and other scores for other pictures", 
   CHECK((scores[0] - scores[1]).abs().max().item<double>() > 1e-3);
 }
 
+TEST_CASE("VGG11 has the layers and size of torchvision, and is small for small pictures",
+          "[vgg]") {
+  const VGG model(VGGOptions().layers(11));
+  CHECK(count_parameters(model) == 128'807'306);
+  CHECK(names_of<torch::nn::Conv2d>(model) ==
+        std::vector<std::string>{"features.0", "features.3", "features.6", "features.8",
+                                 "features.11", "features.13", "features.16", "features.18"});
+  CHECK(count_parameters(VGG(VGGOptions().layers(11).small_pictures(true))) == 9'750'922);
+  CHECK_THROWS_AS(VGG(VGGOptions().layers(13)), std::invalid_argument);
+}
+
 }  // namespace

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+
+// Draws pictures from a table that delve, or Delve (Python), left: again, in another format, or of
+// other statistics. It writes nothing but the pictures that it names.
+
+#include <algorithm>     // std::any_of
+#include <charconv>      // std::from_chars
+#include <cstddef>       // std::size_t
+#include <cstdint>       // std::int64_t
+#include <cstdio>        // stderr
+#include <cstdlib>       // EXIT_FAILURE, EXIT_SUCCESS
+#include <exception>     // std::exception
+#include <filesystem>    // std::filesystem::path
+#include <optional>      // std::optional
+#include <set>           // std::set
+#include <stdexcept>     // std::runtime_error
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::errc
+#include <utility>       // std::move
+#include <vector>        // std::vector
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
+#include <delve/detail/csv_records.hpp>
+#include <delve/detail/files.hpp>
+#include <delve/record.hpp>
+#include <delve/writers/plot.hpp>
+
+namespace {
+
+struct Settings {
+  std::string table;
+  std::string output;
+  std::string format = "png";
+  std::string epochs = "last";
+  delve::PlotOptions plot;
+};
+
+void add_options(CLI::App& app, Settings& settings) {
+  delve::PlotOptions& plot = settings.plot;
+  app.add_option("TABLE", settings.table, "Table to draw from, as the csv writer leaves it")
+      ->required();
+  app.add_option("--output", settings.output,
+                 "Beginning of the pictures' names [the table's, without .csv]");
+  app.add_option("--format", settings.format, "Format of the pictures")
+      ->check(CLI::IsMember({"png", "svg", "pdf"}))
+      ->capture_default_str();
+  app.add_option("--stats", plot.stats, "Statistics to draw, such as lsat,idim [all]")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_option("--epochs", settings.epochs, "Epochs that get pictures: last, all, or a number")
+      ->capture_default_str();
+  app.add_flag("--heat-map,!--no-heat-map", plot.heat_map, "Saturation over all epochs [drawn]");
+  app.add_flag("--animation", plot.animation, "Saturation over all epochs, in motion, as a GIF");
+  app.add_option("--primary-metric", plot.primary_metric, "Scalar whose value titles show");
+  app.add_option("--title", plot.title, "Beginning of titles [the last part of --output]");
+  app.add_option("--font", plot.font, "Family of fonts")->capture_default_str();
+  app.add_option("--font-size", plot.font_size, "In points, 6 to 72")->capture_default_str();
+  app.add_option("--width", plot.width, "In pixels; 0: as many as are needed")
+      ->capture_default_str();
+  app.add_option("--height", plot.height, "In pixels; 0: as many as are needed")
+      ->capture_default_str();
+  app.add_option("--gnuplot", plot.gnuplot, "Program that draws")->capture_default_str();
+}
+
+std::vector<delve::EpochRecord> read_table(const std::string& path) {
+  const std::optional<std::string> text = delve::detail::read_file(path);
+  if (!text) throw std::runtime_error(fmt::format("there is no file \"{}\"", path));
+  std::vector<delve::EpochRecord> records = delve::detail::records_from_csv(*text, path);
+  const bool has_layers = std::any_of(records.begin(), records.end(),
+                                      [](const auto& record) { return !record.layers.empty(); });
+  if (!has_layers) {
+    throw std::runtime_error(fmt::format("\"{}\" holds no statistic of any layer", path));
+  }
+  return records;
+}
+
+void require_stats(const std::vector<std::string>& wanted,
+                   const std::vector<delve::EpochRecord>& records) {
+  std::set<std::string> known;
+  for (const delve::EpochRecord& record : records) {
+    for (const delve::LayerRecord& layer : record.layers) {
+      for (const delve::Value& value : layer.values) known.insert(value.stat);
+    }
+  }
+  for (const std::string& stat : wanted) {
+    if (known.count(stat) > 0) continue;
+    throw std::runtime_error(fmt::format("--stats: the table holds no \"{}\"; it holds {}", stat,
+                                         fmt::join(known, ", ")));
+  }
+}
+
+/// Which epochs get pictures of their own.
+std::set<std::int64_t> chosen_epochs(const std::string& wanted,
+                                     const std::vector<delve::EpochRecord>& records) {
+  std::set<std::int64_t> epochs;
+  for (const delve::EpochRecord& record : records) epochs.insert(record.epoch);
+  if (wanted == "all") return epochs;
+  if (wanted == "last") return {*epochs.rbegin()};
+  std::int64_t epoch = 0;
+  const char* const last = wanted.data() + wanted.size();
+  const auto [end, error] = std::from_chars(wanted.data(), last, epoch);
+  if (error != std::errc() || end != last) {
+    throw std::runtime_error(
+        fmt::format("--epochs is \"{}\"; it must be last, all or the number of an epoch", wanted));
+  }
+  if (epochs.count(epoch) == 0) {
+    throw std::runtime_error(fmt::format("--epochs: the table holds no epoch {}; it holds {} to {}",
+                                         epoch, *epochs.begin(), *epochs.rbegin()));
+  }
+  return {epoch};
+}
+
+void run(Settings settings) {
+  const std::vector<delve::EpochRecord> records = read_table(settings.table);
+  require_stats(settings.plot.stats, records);
+  const std::set<std::int64_t> epochs = chosen_epochs(settings.epochs, records);
+  std::filesystem::path output = settings.output.empty() ? settings.table : settings.output;
+  if (settings.output.empty() && output.extension() == ".csv") output.replace_extension();
+  settings.plot.format = *delve::detail::picture_format(settings.format);
+  settings.plot.remove_stale = false;
+
+  delve::PlotWriter writer(output.string(), settings.plot);
+  std::vector<std::string> problems;
+  std::size_t pictures = 0;
+  writer.on_problem([&](std::string_view message) { problems.emplace_back(message); });
+  writer.on_picture([&](const std::string& picture) {
+    fmt::print("{}\n", picture);
+    ++pictures;
+  });
+  for (const delve::EpochRecord& record : records) {
+    if (epochs.count(record.epoch) > 0) {
+      writer.write(record);
+    } else {
+      writer.remember(record);
+    }
+  }
+  writer.close();
+  if (!problems.empty()) {
+    throw std::runtime_error(fmt::format("{}", fmt::join(problems, "\n")));
+  }
+  if (pictures == 0) throw std::runtime_error("there is nothing to draw in these epochs");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Draws pictures from a table that delve, or Delve (Python), left.");
+  Settings settings;
+  add_options(app, settings);
+  try {
+    app.parse(argc, argv);
+    run(std::move(settings));
+  } catch (const CLI::ParseError& error) {  // --help, too, is one
+    return app.exit(error) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "delve-plot: {}\n", error.what());
+    return EXIT_FAILURE;
+  }
+  return EXIT_SUCCESS;
+}
