@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::all_of, std::any_of, std::find, std::stable_sort
-#include <chrono>       // std::chrono::steady_clock
-#include <cmath>        // std::isnan
-#include <cstdint>      // std::int64_t
-#include <exception>    // std::exception
-#include <iostream>     // std::cerr
-#include <limits>       // std::numeric_limits
-#include <memory>       // std::shared_ptr
-#include <optional>     // std::optional
-#include <ostream>      // std::ostream
-#include <stdexcept>    // std::invalid_argument, std::logic_error
-#include <string>       // std::string
-#include <string_view>  // std::string_view
-#include <utility>      // std::move, std::pair
-#include <vector>       // std::vector
+#include <algorithm>     // std::all_of, std::any_of, std::find, std::stable_sort
+#include <chrono>        // std::chrono::steady_clock
+#include <cmath>         // std::isnan
+#include <cstdint>       // std::int64_t
+#include <exception>     // std::exception
+#include <future>        // std::async, std::promise, std::shared_future
+#include <iostream>      // std::cerr
+#include <limits>        // std::numeric_limits
+#include <memory>        // std::make_shared, std::shared_ptr
+#include <mutex>         // std::lock_guard, std::mutex
+#include <optional>      // std::optional
+#include <ostream>       // std::ostream
+#include <stdexcept>     // std::invalid_argument, std::logic_error
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::system_error
+#include <utility>       // std::exchange, std::move, std::pair
+#include <vector>        // std::vector
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
@@ -147,18 +150,35 @@ class CheckLayerSat {
   /// @throws std::logic_error after close()
   EpochRecord add_saturations(bool save = true) {
     require_open("add_saturations");
-    const auto begin = std::chrono::steady_clock::now();
-    last_ = make_record();
-    scalars_.clear();
-    ++epoch_;
-    unsaved_.push_back(*last_);
-    if (save) this->save();
-    if (options().verbose()) {
-      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-      std::cerr << fmt::format("delve: epoch {} was reported in {:.3f} s\n", last_->epoch,
-                               taken.count());
+    wait();
+    EpochRecord record = finish_epoch(end_epoch());
+    if (save) write_unsaved();
+    return record;
+  }
+
+  /// The same, but all that takes time is done in a thread of its own, while the next epoch trains:
+  /// here the sums are only taken. Writers and on_warning are called in that thread. Epochs are
+  /// reported in their order: a call waits until the one before it is done, as do
+  /// add_saturations(), save() and close(). On CUDA, training must use the default stream.
+  /// @return the same record; get() waits for it
+  /// @throws std::logic_error after close()
+  std::shared_future<EpochRecord> add_saturations_async() {
+    require_open("add_saturations_async");
+    wait();
+    auto data = std::make_shared<EpochData>(end_epoch());
+    const auto report = [this, data] {
+      EpochRecord record = finish_epoch(std::move(*data));
+      write_unsaved();
+      return record;
+    };
+    try {
+      pending_ = std::async(std::launch::async, report).share();
+    } catch (const std::system_error&) {  // no thread is to be had
+      std::promise<EpochRecord> promise;
+      promise.set_value(report());
+      pending_ = promise.get_future().share();
     }
-    return *last_;
+    return pending_;
   }
 
   /// A value of the last add_saturations(); none where it is missing there.
@@ -168,6 +188,7 @@ class CheckLayerSat {
   [[nodiscard]] std::optional<double> last(std::string_view layer, std::string_view stat,
                                            Mode mode) const {
     require_known(layer, stat);
+    const std::lock_guard<std::mutex> lock(last_mutex_);
     if (!last_) return std::nullopt;
     for (const LayerRecord& record : last_->layers) {
       if (record.layer != layer || record.mode != mode) continue;
@@ -210,10 +231,8 @@ class CheckLayerSat {
   /// @throws std::logic_error after close()
   void save() {
     require_open("save");
-    for (const EpochRecord& record : unsaved_) {
-      for (const std::shared_ptr<Writer>& writer : writers_) writer->write(record);
-    }
-    unsaved_.clear();
+    wait();
+    write_unsaved();
   }
 
   /// Stops, reports what came since the last add_saturations() as a last epoch, and closes the
@@ -228,16 +247,25 @@ class CheckLayerSat {
         observation_->problems.tell_once(step, fmt::format("close(): {}: {}", step, error.what()));
       }
     };
+    attempt("waiting", [&] { wait(); });
     attempt("stopping", [&] { stop(); });
     attempt("the last epoch", [&] {
       if (scalars_.empty() && !saw_data(Mode::Train) && !saw_data(Mode::Eval)) return;
-      add_saturations(/*save=*/false);
+      finish_epoch(end_epoch());
     });
-    attempt("saving", [&] { save(); });
+    attempt("saving", [&] { write_unsaved(); });
     for (const std::shared_ptr<Writer>& writer : writers_) {
       attempt("closing a writer", [&] { writer->close(); });
     }
     is_closed_ = true;
+  }
+
+  /// The memory that each layer's data takes on its device now, in bytes: sums of d × d numbers a
+  /// mode once there was as much data, rows that wait for a product, and samples for "embed".
+  [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> memory_usage() const {
+    std::vector<std::pair<std::string, std::int64_t>> usage;
+    for (const auto& layer : layers_) usage.emplace_back(layer->name(), layer->bytes());
+    return usage;
   }
 
   /// All that went wrong so far without stopping the training, each told once.
@@ -362,11 +390,31 @@ class CheckLayerSat {
     return layers;
   }
 
-  EpochRecord make_record() {
-    std::vector<detail::LayerReport> reports;
-    for (const auto& layer : layers_in_forward_order()) reports.push_back(layer->end_epoch());
+  /// What an epoch leaves to be reported.
+  struct EpochData {
+    EpochRecord record;  // of which the layers are to come
+    std::vector<std::pair<std::shared_ptr<Layer>, typename Layer::EpochData>> layers;
+  };
 
-    EpochRecord record{epoch_, scalars_, {}};
+  /// Takes the epoch's data, and begins the next one.
+  EpochData end_epoch() {
+    EpochData data{{epoch_++, std::exchange(scalars_, {}), {}}, {}};
+    for (auto& layer : layers_in_forward_order()) {
+      auto layer_data = layer->end_epoch();
+      data.layers.emplace_back(std::move(layer), std::move(layer_data));
+    }
+    tell_of_ambiguous_layers();
+    return data;
+  }
+
+  /// Computes the statistics; the record then waits to be written.
+  EpochRecord finish_epoch(EpochData data) {
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<detail::LayerReport> reports;
+    for (auto& [layer, layer_data] : data.layers) {
+      reports.push_back(layer->report(std::move(layer_data)));
+    }
+    EpochRecord record = std::move(data.record);
     for (const auto mode : {&detail::LayerReport::train, &detail::LayerReport::eval}) {
       std::vector<LayerRecord> layers;
       for (const detail::LayerReport& report : reports) layers.push_back(report.*mode);
@@ -378,9 +426,30 @@ class CheckLayerSat {
       record.layers.insert(record.layers.end(), layers.begin(), layers.end());
     }
     detail::review_epoch(record, reports, observation_->problems);
-    tell_of_ambiguous_layers();
     if (!options().layerwise_sat()) record.layers.clear();
+    unsaved_.push_back(record);
+    {
+      const std::lock_guard<std::mutex> lock(last_mutex_);
+      last_ = record;
+    }
+    if (options().verbose()) {
+      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+      std::cerr << fmt::format("delve: epoch {} was reported in {:.3f} s\n", record.epoch,
+                               taken.count());
+    }
     return record;
+  }
+
+  void write_unsaved() {
+    for (const EpochRecord& record : unsaved_) {
+      for (const std::shared_ptr<Writer>& writer : writers_) writer->write(record);
+    }
+    unsaved_.clear();
+  }
+
+  /// Until the report that runs in a thread of its own is done.
+  void wait() const {
+    if (pending_.valid()) pending_.wait();
   }
 
   void tell_of_ambiguous_layers() {
@@ -431,7 +500,9 @@ class CheckLayerSat {
   std::vector<std::shared_ptr<Writer>> writers_;
   std::vector<std::pair<std::shared_ptr<Layer>, RemovableHandle>> hooks_;  // none while stopped
   std::vector<std::pair<std::string, double>> scalars_;
+  std::shared_future<EpochRecord> pending_;  // while it runs, what follows is its own
   std::vector<EpochRecord> unsaved_;
+  mutable std::mutex last_mutex_;  // guards last_
   std::optional<EpochRecord> last_;
   std::int64_t epoch_;
   bool is_recording_ = false;

@@ -61,6 +61,12 @@ class Covariance {
   /// @throws std::invalid_argument where the widths differ
   void merge(Covariance& other);
 
+  /// Another accumulator that has seen the same.
+  [[nodiscard]] Covariance copy() const;
+
+  /// The memory that it holds, on its device.
+  [[nodiscard]] std::int64_t bytes() const;
+
   /// Forgets all data and frees its memory.
   void reset() { *this = Covariance(products_); }
 
@@ -139,6 +145,10 @@ class Covariance {
 
   at::Tensor waiting_;                    // (capacity, d)
   std::vector<std::int64_t> batch_ends_;  // of the waiting rows: where each batch ends
+
+  static constexpr at::Tensor Covariance::*kTensors[] = {
+      &Covariance::shift_, &Covariance::scale_,   &Covariance::count_,  &Covariance::skipped_,
+      &Covariance::sum_,   &Covariance::product_, &Covariance::waiting_};
 };
 
 namespace detail {
@@ -382,6 +392,28 @@ void Covariance<Scalar>::merge(Covariance& other) {
   sum_.add_(sum + delta * count);
   count_.add_(count);
   skipped_.add_(here(other.skipped_));
+}
+
+template <typename Scalar>
+Covariance<Scalar> Covariance<Scalar>::copy() const {
+  const detail::PlainMode plain;
+  Covariance other(products_);
+  other.width_ = width_;
+  other.shifts_tried_ = shifts_tried_;
+  other.batch_ends_ = batch_ends_;
+  for (const auto tensor : kTensors) {
+    if ((this->*tensor).defined()) other.*tensor = (this->*tensor).clone();
+  }
+  return other;
+}
+
+template <typename Scalar>
+std::int64_t Covariance<Scalar>::bytes() const {
+  std::int64_t bytes = 0;
+  for (const auto tensor : kTensors) {
+    if ((this->*tensor).defined()) bytes += static_cast<std::int64_t>((this->*tensor).nbytes());
+  }
+  return bytes;
 }
 
 template <typename Scalar>

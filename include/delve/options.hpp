@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>    // std::any_of
-#include <cstdint>      // std::int64_t
+#include <cstdint>      // std::int64_t, std::uint64_t
 #include <functional>   // std::function
 #include <map>          // std::map
 #include <optional>     // std::optional
@@ -58,6 +58,13 @@ struct CheckLayerSatOptions {
   /// How many samples (elements of a batch) a layer takes in each mode until the next
   /// add_saturations(); >= 1. Unset: all.
   TORCH_ARG(std::optional<std::int64_t>, max_samples) = std::nullopt;
+
+  /// The share of the data points that are taken, of all that the options above let through, drawn
+  /// at random: (0, 1]. It saves about as much time; what it costs is told in docs/performance.md.
+  TORCH_ARG(double, sample_rate) = 1;
+
+  /// Of that draw. The same seed takes the same data points.
+  TORCH_ARG(std::uint64_t, sample_seed) = 0;
 
   /// What a convolution's output contributes.
   TORCH_ARG(ConvMethod, conv_method) = ConvMethod::Channelwise;
@@ -171,6 +178,8 @@ inline void check_ranges(const CheckLayerSatOptions& options) {
   };
   require(options.sat_threshold() > 0 && options.sat_threshold() <= 1, "sat_threshold",
           fmt::to_string(options.sat_threshold()), "above 0 and at most 1");
+  require(options.sample_rate() > 0 && options.sample_rate() <= 1, "sample_rate",
+          fmt::to_string(options.sample_rate()), "above 0 and at most 1");
   require_at_least(1, "log_interval", options.log_interval());
   require_at_least(1, "max_samples", options.max_samples().value_or(1));
   require_at_least(1, "interpolation_downsampling", options.interpolation_downsampling());

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>   // std::min, std::partition_point, std::sort
-#include <cmath>       // std::exp, std::log, INFINITY
+#include <cmath>       // std::exp, std::log, std::sqrt, INFINITY
 #include <cstdint>     // std::int64_t
 #include <functional>  // std::greater
 #include <utility>     // std::move
@@ -24,8 +24,9 @@ enum class IdimRule {
 class Spectrum {
  public:
   /// @param eigenvalues in any order; where they are fewer than width, the others are zero
-  Spectrum(Eigen::VectorXd eigenvalues, std::int64_t width)
-      : eigenvalues_(std::move(eigenvalues)), width_(width) {
+  /// @param error bounds √Σ(eᵢ²) of their errors eᵢ; 0 where they are as good as float64 gives them
+  Spectrum(Eigen::VectorXd eigenvalues, std::int64_t width, double error = 0)
+      : eigenvalues_(std::move(eigenvalues)), width_(width), error_(error) {
     std::sort(eigenvalues_.begin(), eigenvalues_.end(), std::greater<>());
     cumulated_ = eigenvalues_.cwiseMax(0);
     for (Eigen::Index i = 1; i < cumulated_.size(); ++i) cumulated_[i] += cumulated_[i - 1];
@@ -60,10 +61,14 @@ class Spectrum {
         std::partition_point(cumulated_.begin(), cumulated_.end(),
                              [&](double explained) { return explained / total() < threshold; });
     const std::int64_t count = below - cumulated_.begin();
+    if (error_ > 0) doubt(count, threshold);
     if (rule == IdimRule::Delve) return count;
     const std::int64_t positive = (eigenvalues_.array() > 0).count();
     return std::min(count + 1, positive);
   }
+
+  /// Whether the error of the eigenvalues could have changed a dimensionality asked for so far.
+  [[nodiscard]] bool in_doubt() const { return in_doubt_; }
 
   /// dimensionality / d.
   [[nodiscard]] double saturation(double threshold,
@@ -105,6 +110,18 @@ class Spectrum {
   }
 
  private:
+  /// Whether p_count may not be below the threshold, or p_count+1 not reach it: the sum of k errors
+  /// is at most √k times the root of their squares' sum.
+  void doubt(std::int64_t count, double threshold) const {
+    const auto margin = [&](std::int64_t k) {
+      const double of_sum = error_ * std::sqrt(static_cast<double>(k));
+      const double of_total = error_ * std::sqrt(static_cast<double>(cumulated_.size()));
+      return (of_sum + of_total) / total();
+    };
+    in_doubt_ = in_doubt_ || explained(count) + margin(count) >= threshold ||
+                explained(count + 1) - margin(count + 1) < threshold;
+  }
+
   /// −Σ sᵢ ln sᵢ with sᵢ = xᵢ / Σx, where 0 · ln 0 = 0.
   static double entropy_of_shares(const Eigen::VectorXd& values) {
     const Eigen::ArrayXd shares = values.array() / values.sum();
@@ -114,6 +131,8 @@ class Spectrum {
   Eigen::VectorXd eigenvalues_;
   Eigen::VectorXd cumulated_;
   std::int64_t width_;
+  double error_;
+  mutable bool in_doubt_ = false;
 };
 
 }  // namespace delve

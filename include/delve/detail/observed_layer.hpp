@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::any_of, std::max, std::min
-#include <array>      // std::array
-#include <atomic>     // std::atomic
-#include <cmath>      // NAN
-#include <cstddef>    // std::size_t
-#include <cstdint>    // std::int64_t
-#include <exception>  // std::exception
-#include <memory>     // std::make_shared, std::shared_ptr
-#include <mutex>      // std::mutex
-#include <optional>   // std::optional
-#include <string>     // std::string
-#include <utility>    // std::exchange, std::move
-#include <vector>     // std::vector
+#include <algorithm>   // std::any_of, std::max, std::min
+#include <array>       // std::array
+#include <atomic>      // std::atomic
+#include <cmath>       // NAN
+#include <cstddef>     // std::size_t
+#include <cstdint>     // std::int64_t
+#include <exception>   // std::exception
+#include <functional>  // std::hash
+#include <memory>      // std::make_shared, std::shared_ptr
+#include <mutex>       // std::mutex
+#include <optional>    // std::optional
+#include <string>      // std::string
+#include <utility>     // std::move, std::swap
+#include <vector>      // std::vector
 
 #include <fmt/format.h>
 #include <Eigen/Core>
@@ -23,6 +24,7 @@
 #include <delve/detail/module_reference.hpp>
 #include <delve/detail/plain_mode.hpp>
 #include <delve/detail/problems.hpp>
+#include <delve/detail/random_rows.hpp>
 #include <delve/detail/row_sample.hpp>
 #include <delve/eigenvalues.hpp>
 #include <delve/features.hpp>
@@ -91,6 +93,8 @@ class ObservedLayer {
       : name_(std::move(name)),
         layout_(layout),
         observation_(std::move(observation)),
+        random_rows_(observation_->options.sample_rate(),
+                     observation_->options.sample_seed() + std::hash<std::string>()(name_)),
         streams_(empty_streams()) {}
 
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -121,15 +125,46 @@ class ObservedLayer {
     return streams_[index(mode)].samples_taken > 0;
   }
 
-  /// Ends the epoch: the statistics of all data since the covariance was last reset. What forwards
-  /// in other threads bring meanwhile is the next epoch's, and none of them waits. Waits for the
+  /// What is known of one mode.
+  struct Stream {
+    Covariance<Scalar> covariance;
+    RowSample sample;                // empty unless a statistic needs it
+    std::int64_t calls = 0;          // never reset
+    std::int64_t samples_taken = 0;  // in this epoch
+  };
+  /// What an epoch left, to be reported.
+  struct EpochData {
+    std::array<Stream, 2> streams;  // of training and of evaluation
+    bool is_frozen;
+  };
+
+  /// Ends the epoch: takes all data since the covariance was last reset, or a copy of it where it
+  /// is not to be. What forwards in other threads bring meanwhile is the next epoch's. Does not
+  /// wait for the device.
+  [[nodiscard]] EpochData end_epoch() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    EpochData data{empty_streams(), is_frozen_};
+    for (std::size_t i = 0; i < streams_.size(); ++i) {
+      Stream& stream = streams_[i];
+      if (observation_->options.reset_covariance()) {
+        std::swap(data.streams[i], stream);
+        stream.calls = data.streams[i].calls;
+      } else {
+        data.streams[i].covariance = stream.covariance.copy();
+        data.streams[i].sample = stream.sample;
+        stream.samples_taken = 0;
+      }
+    }
+    return data;
+  }
+
+  /// The statistics of that data. May run while forwards bring more, in any thread. Waits for the
   /// device. Never throws: what cannot be computed is missing, and told.
-  [[nodiscard]] LayerReport end_epoch() {
-    Streams streams = take_streams();
-    LayerReport report{empty_record(Mode::Train, streams), empty_record(Mode::Eval, streams), 0,
-                       is_frozen()};
+  [[nodiscard]] LayerReport report(EpochData data) const {
+    LayerReport report{empty_record(Mode::Train, data), empty_record(Mode::Eval, data), 0,
+                       data.is_frozen};
     for (LayerRecord* record : {&report.train, &report.eval}) {
-      Stream& stream = streams[index(record->mode)];
+      Stream& stream = data.streams[index(record->mode)];
       try {
         measure(stream, *record);
         report.skipped_batches += stream.covariance.skipped_batches();
@@ -138,19 +173,23 @@ class ObservedLayer {
         tell_once("its values could not be computed and are missing", error);
       }
     }
-    if (!observation_->options.reset_covariance()) give_back(std::move(streams));
     return report;
   }
 
+  /// The memory that its data takes, in bytes.
+  [[nodiscard]] std::int64_t bytes() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::int64_t bytes = 0;
+    for (const Stream& stream : streams_)
+      bytes += stream.covariance.bytes() + stream.sample.bytes();
+    return bytes;
+  }
+
  private:
-  /// What is known of one mode.
-  struct Stream {
-    Covariance<Scalar> covariance;
-    RowSample sample;                // empty unless a statistic needs it
-    std::int64_t calls = 0;          // never reset
-    std::int64_t samples_taken = 0;  // in this epoch
-  };
   using Streams = std::array<Stream, 2>;
+
+  /// Below, float64 is quick enough, and a float32 solve that leaves a doubt wasted.
+  static constexpr std::int64_t kWidthWorthFloat32 = 1024;
 
   static constexpr std::size_t index(Mode mode) { return mode == Mode::Train ? 0 : 1; }
 
@@ -170,36 +209,9 @@ class ObservedLayer {
     }
   }
 
-  [[nodiscard]] Streams take_streams() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    Streams streams = std::exchange(streams_, empty_streams());
-    for (std::size_t i = 0; i < streams.size(); ++i) streams_[i].calls = streams[i].calls;
-    return streams;
-  }
-
-  /// Puts data of the epochs before back, together with what came since it was taken.
-  void give_back(Streams streams) {
-    try {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      for (std::size_t i = 0; i < streams.size(); ++i) {
-        streams[i].covariance.merge(streams_[i].covariance);
-        streams_[i].covariance = std::move(streams[i].covariance);
-        // Of what came meanwhile a sample can do without.
-        streams_[i].sample = std::move(streams[i].sample);
-      }
-    } catch (const std::exception& error) {
-      tell_once("data of earlier epochs was lost", error);
-    }
-  }
-
-  [[nodiscard]] bool is_frozen() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return is_frozen_;
-  }
-
-  [[nodiscard]] LayerRecord empty_record(Mode mode, const Streams& streams) const {
+  [[nodiscard]] LayerRecord empty_record(Mode mode, const EpochData& data) const {
     const std::int64_t width =
-        std::max(streams[0].covariance.width(), streams[1].covariance.width());
+        std::max(data.streams[0].covariance.width(), data.streams[1].covariance.width());
     LayerRecord record{name_, mode, width, 0, Status::NoData, {}};
     for (const Statistic& statistic : observation_->statistics) {
       if (!statistic.value || !is_for(statistic, mode)) continue;
@@ -234,16 +246,17 @@ class ObservedLayer {
       const std::int64_t left = *options.max_samples() - stream.samples_taken;
       rows = rows.narrow(0, 0, std::min(left, rows.size(0)));
     }
+    stream.samples_taken += rows.size(0);
+    if (options.sample_rate() < 1 && rows.numel() > 0) rows = random_rows_.pick(rows);
     if (options.device()) {
       // A copy to the host that nobody waits for would be read before it is there.
       rows = rows.to(*options.device(), /*non_blocking=*/!options.device()->is_cpu());
     }
     stream.covariance.update(rows);
     if (observation_->need(Need::Embedding) && rows.numel() > 0) stream.sample.add(rows);
-    stream.samples_taken += rows.size(0);
   }
 
-  void measure(Stream& stream, LayerRecord& record) {
+  void measure(Stream& stream, LayerRecord& record) const {
     Covariance<Scalar>& covariance = stream.covariance;
     record.samples = covariance.samples();
     if (record.samples == 0) return;
@@ -251,35 +264,45 @@ class ObservedLayer {
         observation_->need(Need::Covariance) || observation_->need(Need::Embedding);
     const at::Tensor matrix = needs_sigma ? covariance.matrix() : covariance.spectral_matrix();
     const double trace = matrix.trace().template item<double>();
-    // Of a constant the sums are exactly zero, which no solver needs to be told.
-    std::optional<Eigen::VectorXd> eigenvalues = Eigen::VectorXd::Zero(matrix.size(0));
-    if (trace != 0) eigenvalues = symmetric_eigenvalues(matrix);
-    if (!eigenvalues) {
-      record.status = Status::NotConverged;
-      return;
-    }
-    record.status = trace > 0 ? Status::Ok : Status::NoVariance;
-
-    const Spectrum spectrum(*std::move(eigenvalues), covariance.width());
-    const CheckLayerSatOptions& options = observation_->options;
-    LayerMeasurement layer{spectrum, trace, record.samples, options.sat_threshold(),
-                           options.idim_rule()};
     Eigen::VectorXd variances;
     Eigen::MatrixXd sigma;
     Eigen::MatrixXd embedding;
-    if (observation_->need(Need::Variances)) {
-      variances = to_eigen(covariance.variances());
-      layer.variances = &variances;
-    }
-    if (observation_->need(Need::Covariance)) {
-      sigma = to_eigen(matrix);
-      layer.covariance = &sigma;
-    }
+    if (observation_->need(Need::Variances)) variances = to_eigen(covariance.variances());
+    if (observation_->need(Need::Covariance)) sigma = to_eigen(matrix);
     if (observation_->need(Need::Embedding)) {
       embedding = embedded(stream.sample.rows(), covariance.mean(), matrix);
-      layer.embedding = &embedding;
     }
-    read_off(layer, record);
+    const CheckLayerSatOptions& options = observation_->options;
+    const auto read = [&](const Spectrum& spectrum) {
+      LayerMeasurement layer{spectrum, trace, record.samples, options.sat_threshold(),
+                             options.idim_rule()};
+      layer.variances = &variances;
+      layer.covariance = &sigma;
+      layer.embedding = &embedding;
+      read_off(layer, record);
+    };
+
+    record.status = trace > 0 ? Status::Ok : Status::NoVariance;
+    // Of a constant the sums are exactly zero, which no solver needs to be told.
+    if (trace == 0) {
+      read(Spectrum(Eigen::VectorXd::Zero(matrix.size(0)), covariance.width()));
+      return;
+    }
+    if (matrix.size(0) >= kWidthWorthFloat32 && !observation_->need(Need::SmallEigenvalues)) {
+      if (auto approximate = approximate_eigenvalues(matrix)) {
+        const Spectrum spectrum(std::move(approximate->values), covariance.width(),
+                                approximate->error);
+        read(spectrum);
+        if (!spectrum.in_doubt()) return;
+      }
+    }
+    if (auto eigenvalues = symmetric_eigenvalues(matrix)) {
+      read(Spectrum(*std::move(eigenvalues), covariance.width()));
+    } else {
+      record.status = Status::NotConverged;
+      for (Value& value : record.values) value.value = NAN;
+      record.arrays.clear();
+    }
   }
 
   /// Data points (m, d), centred, on the two leading eigenvectors of Σ; (m, 1) where d is 1.
@@ -291,6 +314,7 @@ class ObservedLayer {
 
   void read_off(const LayerMeasurement& layer, LayerRecord& record) const {
     auto value = record.values.begin();
+    record.arrays.clear();
     for (const Statistic& statistic : observation_->statistics) {
       if (!is_for(statistic, record.mode)) continue;
       if (statistic.value) {
@@ -317,7 +341,8 @@ class ObservedLayer {
   const std::shared_ptr<Observation> observation_;
 
   mutable std::mutex mutex_;  // guards all below
-  Streams streams_;           // of training and of evaluation
+  RandomRows random_rows_;
+  Streams streams_;  // of training and of evaluation
   std::optional<std::int64_t> order_;
   bool is_frozen_ = false;
 };

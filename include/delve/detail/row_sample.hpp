@@ -30,6 +30,13 @@ class RowSample {
     return all.index_select(0, at::isfinite(all).all(1).nonzero().squeeze(1));
   }
 
+  /// The memory that it holds, on its device.
+  [[nodiscard]] std::int64_t bytes() const {
+    std::int64_t bytes = 0;
+    for (const at::Tensor& rows : picked_) bytes += static_cast<std::int64_t>(rows.nbytes());
+    return bytes;
+  }
+
  private:
   static constexpr std::size_t kBatches = 64;
   static constexpr std::int64_t kRowsPerBatch = 64;

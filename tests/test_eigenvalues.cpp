@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#include <delve/eigenvalues.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include <delve/check_layer_sat.hpp>
+
+#include "catch.hpp"
+#include "tracker.hpp"
+
+using delve::approximate_eigenvalues;
+using delve::Spectrum;
+using delve::symmetric_eigenvalues;
+
+namespace {
+
+/// A symmetric matrix with these eigenvalues and random eigenvectors.
+torch::Tensor matrix_with(const torch::Tensor& eigenvalues) {
+  const std::int64_t width = eigenvalues.size(0);
+  const torch::Tensor basis =
+      std::get<0>(torch::linalg_qr(torch::randn({width, width}, torch::kDouble)));
+  const torch::Tensor matrix = (basis * eigenvalues).mm(basis.t());
+  return (matrix + matrix.t()) / 2;
+}
+
+/// Spectra on which a float32 solve is most likely to count wrongly.
+std::vector<std::pair<std::string, torch::Tensor>> adversarial_spectra(std::int64_t width) {
+  const torch::Tensor i = torch::arange(1, width + 1, torch::kDouble);
+  const torch::Tensor ones = torch::ones({width}, torch::kDouble);
+  torch::Tensor spike = ones.clone();
+  spike[0] = 1e4;
+  torch::Tensor cluster = torch::full({width}, 1e-3, torch::kDouble);
+  cluster.narrow(0, 0, width / 2).fill_(1);
+  torch::Tensor huge_and_tiny = torch::pow(10, -8 * i / static_cast<double>(width)) * 1e30;
+  return {{"flat", ones},
+          {"spike", spike},
+          {"cluster", cluster},
+          {"power 1", 1 / i},
+          {"power 3", i.pow(-3)},
+          {"exponential", torch::exp(-20 * i / static_cast<double>(width))},
+          {"random", torch::rand({width}, torch::kDouble)},
+          {"rank 10", torch::cat({ones.narrow(0, 0, 10), 0 * ones.narrow(0, 10, width - 10)})},
+          {"huge and tiny", huge_and_tiny}};
+}
+
+}  // namespace
+
+TEST_CASE("Float32 eigenvalues are within their bound", "[eigenvalues]") {
+  torch::manual_seed(1);
+  for (const std::int64_t width : {64, 300, 600}) {
+    for (const auto& [name, eigenvalues] : adversarial_spectra(width)) {
+      const torch::Tensor matrix = matrix_with(eigenvalues);
+      const auto approximate = approximate_eigenvalues(matrix);
+      const auto exact = symmetric_eigenvalues(matrix);
+      REQUIRE(approximate);
+      CAPTURE(width, name, approximate->error);
+      CHECK((approximate->values - *exact).norm() < approximate->error);
+      CHECK(approximate->error < 1e-4 * exact->norm());
+    }
+  }
+}
+
+TEST_CASE("Without a doubt, the integer is that of float64; and doubts are rare", "[eigenvalues]") {
+  torch::manual_seed(2);
+  int doubts = 0;
+  int decisions = 0;
+  for (const std::int64_t width : {128, 300}) {
+    for (const auto& [name, eigenvalues] : adversarial_spectra(width)) {
+      const torch::Tensor matrix = matrix_with(eigenvalues);
+      const auto approximate = approximate_eigenvalues(matrix);
+      const Spectrum exact(*symmetric_eigenvalues(matrix), width);
+      for (int step = 1; step < 400; ++step) {
+        const double threshold = step / 400.0;
+        const Spectrum spectrum(approximate->values, width, approximate->error);
+        const std::int64_t found = spectrum.dimensionality(threshold);
+        ++decisions;
+        if (spectrum.in_doubt()) {
+          ++doubts;
+        } else {
+          CAPTURE(width, name, threshold);
+          CHECK(found == exact.dimensionality(threshold));
+        }
+      }
+    }
+  }
+  CHECK(doubts < decisions / 10);
+}
+
+TEST_CASE("A threshold that an exact sum meets is a doubt", "[eigenvalues]") {
+  const Eigen::Vector4d values(4, 3, 2, 1);
+  const auto in_doubt = [&](double threshold, double error) {
+    const Spectrum spectrum(values, 4, error);
+    static_cast<void>(spectrum.dimensionality(threshold));
+    return spectrum.in_doubt();
+  };
+  CHECK(in_doubt(0.7, 1e-9));
+  CHECK(in_doubt(0.7 + 1e-8, 1e-6));
+  CHECK_FALSE(in_doubt(0.7 + 1e-8, 1e-9));
+  CHECK_FALSE(in_doubt(0.75, 1e-3));
+  CHECK(in_doubt(0.75, 1));
+  CHECK_FALSE(in_doubt(0.7, 0));
+}
+
+TEST_CASE("A wide layer's integers are those of float64, whichever solve decided",
+          "[eigenvalues]") {
+  torch::manual_seed(3);
+  const std::int64_t width = 1100;
+  torch::nn::Linear layer(torch::nn::LinearOptions(width, width).bias(false));
+  torch::NoGradGuard(), layer->weight.copy_(torch::eye(width));
+  for (const auto& [name, eigenvalues] : adversarial_spectra(width)) {
+    if (name == "huge and tiny") continue;  // beyond float32's own digits
+    const torch::Tensor rows =
+        torch::randn({2 * width, width}) * eigenvalues.sqrt().to(torch::kFloat);
+    std::vector<std::vector<double>> values;
+    // With a statistic that needs small eigenvalues, float64 decides; products alike.
+    for (const std::string other : {"trc", "logdet"}) {
+      delve::CheckLayerSat tracker(
+          "unused", "csv", layer,
+          delve_test::quiet()
+              .stats({"idim", "idim@0.5", "idim@0.9", "participation_ratio", "stable_rank", other})
+              .products(delve::Products::Float64));
+      layer(rows);
+      std::vector<double>& found = values.emplace_back();
+      for (const auto& value : tracker.add_saturations().layers.at(0).values) {
+        found.push_back(value.value);
+      }
+    }
+    CAPTURE(name);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(values[0][i] == values[1][i]);
+    for (std::size_t i = 3; i < 5; ++i) CHECK(values[0][i] == Approx(values[1][i]).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("Leading eigenvectors are orthonormal, and of the largest eigenvalues", "[eigenvalues]") {
+  torch::manual_seed(4);
+  const torch::Tensor matrix = matrix_with(torch::arange(1, 9, torch::kDouble));
+  const torch::Tensor vectors = delve::leading_eigenvectors(matrix, 3);
+  CHECK(torch::allclose(vectors.t().mm(vectors), torch::eye(3, torch::kDouble)));
+  CHECK(torch::allclose(matrix.mm(vectors), vectors * torch::tensor({8., 7., 6.}, torch::kDouble)));
+  CHECK((std::get<0>(vectors.max(0)) >= vectors.abs().amax(0)).all().item<bool>());
+}
+
+TEST_CASE("What is not finite has no eigenvalues", "[eigenvalues]") {
+  const torch::Tensor bad = torch::full({3, 3}, NAN, torch::kDouble);
+  CHECK_FALSE(approximate_eigenvalues(bad));
+  CHECK_FALSE(symmetric_eigenvalues(bad));
+  CHECK(approximate_eigenvalues(torch::zeros({3, 3}, torch::kDouble))->values.isZero());
+}
