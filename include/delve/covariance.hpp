@@ -6,6 +6,7 @@
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <stdexcept>    // std::invalid_argument
+#include <tuple>        // std::get
 #include <type_traits>  // std::is_same_v
 #include <vector>       // std::vector
 
@@ -108,7 +109,8 @@ class Covariance {
   void choose_shift(const at::Tensor& rows, const at::Tensor& first_row);
   void fold(const at::Tensor& rows, const at::Tensor& count);
   void add_to(at::Tensor& product, at::Tensor& sum, const at::Tensor& rows) const;
-  [[nodiscard]] at::Tensor shifted(const at::Tensor& rows, bool by_feature) const;
+  [[nodiscard]] at::Tensor shifted(const at::Tensor& rows) const;
+  [[nodiscard]] at::Tensor shifted_by_feature(const at::Tensor& rows) const;
   [[nodiscard]] at::Tensor centred_waiting_rows() const;
 
   struct FiniteRows {
@@ -153,13 +155,11 @@ class Covariance {
 
 namespace detail {
 
-/// Rows that are multiplied at a time: few enough to stay in a cache, and for float32 to sum them.
-constexpr std::int64_t kRowsPerBlock = 16384;
-
-/// How many positions a sample must have for one product a sample to be faster than one product of
-/// all rows, copied into order first. Measured on VGG16's layers: 1024 positions 13 against 38 ms,
-/// 256: 10 against 13, 64: 9 against 9, 16: 11 against 7.
-constexpr std::int64_t kPositionsWorthAProduct = 128;
+/// Rows that are multiplied at a time: few enough for them to stay in a cache, 4 MB of float32, and
+/// for float32 to sum them; enough for a product to be worth adding d × d numbers.
+inline std::int64_t rows_per_block(std::int64_t width) {
+  return std::clamp<std::int64_t>((1 << 20) / width, 1024, 16384);
+}
 
 /// A bad first batch must not become the shift. Whether it was bad is known to the device alone, so
 /// the choice is offered again with the next batches, and taken if nothing was summed so far.
@@ -168,15 +168,17 @@ constexpr int kShiftAttempts = 4;
 /// Columns that are multiplied at a time. Products of the first with the last ones and the other
 /// way round are the same, so half of all blocks are enough. Measured: docs/performance.md.
 inline std::int64_t columns_per_block(std::int64_t width) {
-  return std::max<std::int64_t>(256, width / 8);
+  return std::max<std::int64_t>(128, width / 8);
 }
 
 /// So many times as large as the data so far, values are too large for their float32 products.
 constexpr double kLargest = 1e15;
 
-/// Whether each sample of (b, n, d) is stored feature by feature, as an NCHW tensor is.
-inline bool is_stored_by_feature(const at::Tensor& rows) {
-  return rows.stride(1) == 1 && rows.stride(2) != 1 && rows.size(1) >= kPositionsWorthAProduct;
+/// Whether a product a sample pays: each sample of (b, n, d) is stored feature by feature, as an
+/// NCHW tensor is, and all the products take no more memory than half of the rows. Putting the rows
+/// in order first takes longer than the product where there are few features.
+inline bool pays_by_sample(const at::Tensor& rows) {
+  return rows.stride(1) == 1 && rows.stride(2) != 1 && 2 * rows.size(2) <= rows.size(1);
 }
 
 /// Adds yᵀy, for y of shape (n, d), to the lower triangle of a sum.
@@ -313,31 +315,43 @@ void Covariance<Scalar>::choose_shift(const at::Tensor& rows, const at::Tensor& 
   scale_ = at::where(is_first.logical_and(at::isfinite(scale)), scale, scale_);
 }
 
-/// (x − shift) · scale, stored as the product wants it.
+/// (x − shift) · scale of (b, n, d), row by row: (b · n, d).
 template <typename Scalar>
-at::Tensor Covariance<Scalar>::shifted(const at::Tensor& rows, bool by_feature) const {
-  const at::ScalarType type = product_type(rows);
-  if (by_feature) return at::sub(rows.to(type), shift_.to(type)).mul_(scale_);
-  at::Tensor y = at::empty(rows.sizes(), rows.options().dtype(type));
-  return at::sub_out(y, rows, shift_.to(type)).mul_(scale_);
+at::Tensor Covariance<Scalar>::shifted(const at::Tensor& rows) const {
+  at::Tensor y = at::empty(rows.sizes(), rows.options().dtype(product_type(rows)));
+  at::sub_out(y, rows, shift_.to(y.scalar_type())).mul_(scale_);
+  return y.view({-1, width_});
+}
+
+/// The same feature by feature: (b, d, n). Batch normalisation by a given mean and variance is that
+/// very formula, in one go over the data.
+template <typename Scalar>
+at::Tensor Covariance<Scalar>::shifted_by_feature(const at::Tensor& rows) const {
+  const at::Tensor x = rows.transpose(1, 2).to(product_type(rows));
+  const at::Tensor shift = shift_.to(x.scalar_type());
+  const at::Tensor scale = scale_.to(x.scalar_type()).expand({width_}).contiguous();
+  return std::get<0>(at::native_batch_norm(x, /*weight=*/scale, /*bias=*/{}, /*running_mean=*/shift,
+                                           /*running_var=*/at::ones_like(shift),
+                                           /*training=*/false, /*momentum=*/0, /*eps=*/0));
 }
 
 /// Adds the products and the rows of (b, n, d) to sums, block by block.
 template <typename Scalar>
 void Covariance<Scalar>::add_to(at::Tensor& product, at::Tensor& sum,
                                 const at::Tensor& rows) const {
-  const bool by_feature = detail::is_stored_by_feature(rows);
-  const std::int64_t block = std::max<std::int64_t>(1, detail::kRowsPerBlock / rows.size(1));
+  const bool by_sample = detail::pays_by_sample(rows);
+  const std::int64_t block =
+      std::max<std::int64_t>(1, detail::rows_per_block(width_) / rows.size(1));
   for (std::int64_t begin = 0; begin < rows.size(0); begin += block) {
-    const std::int64_t size = std::min(block, rows.size(0) - begin);
-    const at::Tensor y = shifted(rows.narrow(0, begin, size), by_feature);
-    sum.add_(y.sum(at::IntArrayRef{0, 1}));
-    if (by_feature) {
-      at::Tensor block_product = at::zeros({width_, width_}, y.options());
-      for (std::int64_t i = 0; i < size; ++i) detail::add_product(block_product, y[i]);
-      product.add_(block_product);
+    const at::Tensor part = rows.narrow(0, begin, std::min(block, rows.size(0) - begin));
+    if (by_sample) {
+      const at::Tensor y = shifted_by_feature(part);
+      sum.add_(y.sum(at::IntArrayRef{0, 2}));
+      product.add_(at::bmm(y, y.transpose(1, 2)).sum(0));
     } else {
-      detail::add_product(product, y.view({-1, width_}));
+      const at::Tensor y = shifted(part);
+      sum.add_(y.sum(0));
+      detail::add_product(product, y);
     }
   }
 }
