@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,7 +53,7 @@ std::vector<std::pair<std::string, torch::Tensor>> adversarial_spectra(std::int6
 
 }  // namespace
 
-TEST_CASE("Float32 eigenvalues are within their bound", "[eigenvalues]") {
+TEST_CASE("Float32 eigenvalues are off by what they say", "[eigenvalues]") {
   torch::manual_seed(1);
   for (const std::int64_t width : {64, 300, 600}) {
     for (const auto& [name, eigenvalues] : adversarial_spectra(width)) {
@@ -60,9 +61,11 @@ TEST_CASE("Float32 eigenvalues are within their bound", "[eigenvalues]") {
       const auto approximate = approximate_eigenvalues(matrix);
       const auto exact = symmetric_eigenvalues(matrix);
       REQUIRE(approximate);
-      CAPTURE(width, name, approximate->error);
-      CHECK((approximate->values - *exact).norm() < approximate->error);
-      CHECK(approximate->error < 1e-4 * exact->norm());
+      const double unit = approximate->approximation.unit;
+      CAPTURE(width, name, unit);
+      CHECK((approximate->values - *exact).norm() < std::sqrt(width) * unit);
+      CHECK(unit < 1e-7 * exact->norm());
+      CHECK(approximate->approximation.total == Approx(exact->sum()));
     }
   }
 }
@@ -78,7 +81,7 @@ TEST_CASE("Without a doubt, the integer is that of float64; and doubts are rare"
       const Spectrum exact(*symmetric_eigenvalues(matrix), width);
       for (int step = 1; step < 400; ++step) {
         const double threshold = step / 400.0;
-        const Spectrum spectrum(approximate->values, width, approximate->error);
+        const Spectrum spectrum(approximate->values, width, approximate->approximation);
         const std::int64_t found = spectrum.dimensionality(threshold);
         ++decisions;
         if (spectrum.in_doubt()) {
@@ -95,17 +98,17 @@ TEST_CASE("Without a doubt, the integer is that of float64; and doubts are rare"
 
 TEST_CASE("A threshold that an exact sum meets is a doubt", "[eigenvalues]") {
   const Eigen::Vector4d values(4, 3, 2, 1);
-  const auto in_doubt = [&](double threshold, double error) {
-    const Spectrum spectrum(values, 4, error);
+  const auto in_doubt = [&](double threshold, std::optional<delve::Approximation> approximation) {
+    const Spectrum spectrum(values, 4, approximation);
     static_cast<void>(spectrum.dimensionality(threshold));
     return spectrum.in_doubt();
   };
-  CHECK(in_doubt(0.7, 1e-9));
-  CHECK(in_doubt(0.7 + 1e-8, 1e-6));
-  CHECK_FALSE(in_doubt(0.7 + 1e-8, 1e-9));
-  CHECK_FALSE(in_doubt(0.75, 1e-3));
-  CHECK(in_doubt(0.75, 1));
-  CHECK_FALSE(in_doubt(0.7, 0));
+  CHECK(in_doubt(0.7, delve::Approximation{1e-9, 10}));
+  CHECK(in_doubt(0.7 + 1e-8, delve::Approximation{1e-6, 10}));
+  CHECK_FALSE(in_doubt(0.7 + 1e-8, delve::Approximation{1e-9, 10}));
+  CHECK_FALSE(in_doubt(0.75, delve::Approximation{1e-3, 10}));
+  CHECK(in_doubt(0.75, delve::Approximation{1, 10}));
+  CHECK_FALSE(in_doubt(0.7, {}));
 }
 
 TEST_CASE("A wide layer's integers are those of float64, whichever solve decided",

@@ -30,8 +30,8 @@ enum class Products {
 /// the population covariance, by the shifted-data algorithm: with s near the data and yᵢ = xᵢ − s,
 /// 1/n · Σᵢ yᵢyᵢᵀ − (1/n · Σᵢ yᵢ)(1/n · Σᵢ yᵢ)ᵀ cancels nothing, however far from the origin the
 /// data lies (Chan, Golub & LeVeque, "Algorithms for computing the sample variance", The American
-/// Statistician 37(3), 1983). s is the mean of the first good batch. The y are scaled by a power of
-/// two as well, so that products of activations of 1e30 do not overflow.
+/// Statistician 37(3), 1983). s is the mean of the first good batch, or of some of it. The y are
+/// scaled by a power of two as well, so that products of activations of 1e30 do not overflow.
 ///
 /// No batch is dropped or weighted: but for rounding, the result depends neither on how the data is
 /// split into batches nor on their order. Only a batch with a NaN or an infinity (or with values
@@ -158,7 +158,7 @@ namespace detail {
 /// Rows that are multiplied at a time: few enough for them to stay in a cache, 4 MB of float32, and
 /// for float32 to sum them; enough for a product to be worth adding d × d numbers.
 inline std::int64_t rows_per_block(std::int64_t width) {
-  return std::clamp<std::int64_t>((1 << 20) / width, 1024, 16384);
+  return std::clamp<std::int64_t>((1 << 20) / width, 2048, 16384);
 }
 
 /// A bad first batch must not become the shift. Whether it was bad is known to the device alone, so
@@ -173,6 +173,15 @@ inline std::int64_t columns_per_block(std::int64_t width) {
 
 /// So many times as large as the data so far, values are too large for their float32 products.
 constexpr double kLargest = 1e15;
+
+/// About a thousand of the rows of (b, n, d), spread over all of it.
+inline at::Tensor some_of(const at::Tensor& rows) {
+  constexpr std::int64_t enough = 1024;
+  const std::int64_t step = std::max<std::int64_t>(1, rows.size(0) * rows.size(1) / enough);
+  const std::int64_t step_of_samples = std::max<std::int64_t>(1, step / rows.size(1));
+  return rows.slice(0, 0, rows.size(0), step_of_samples)
+      .slice(1, 0, rows.size(1), std::max<std::int64_t>(1, step / step_of_samples));
+}
 
 /// Whether a product a sample pays: each sample of (b, n, d) is stored feature by feature, as an
 /// NCHW tensor is, and all the products take no more memory than half of the rows. Putting the rows
@@ -223,9 +232,9 @@ void Covariance<Scalar>::update(const at::Tensor& rows) {
   if (count < capacity()) {
     append(rows, count);
   } else {
-    choose_shift(rows, rows.dim() == 2 ? rows[0] : rows[0][0]);
-    fold(rows.dim() == 3 ? rows : rows.unsqueeze(1),
-         at::full_like(count_, static_cast<double>(count)));
+    const at::Tensor samples = rows.dim() == 3 ? rows : rows.unsqueeze(1);
+    choose_shift(detail::some_of(samples), samples[0][0]);
+    fold(samples, at::full_like(count_, static_cast<double>(count)));
   }
 }
 

@@ -291,7 +291,7 @@ class ObservedLayer {
     if (matrix.size(0) >= kWidthWorthFloat32 && !observation_->need(Need::SmallEigenvalues)) {
       if (auto approximate = approximate_eigenvalues(matrix)) {
         const Spectrum spectrum(std::move(approximate->values), covariance.width(),
-                                approximate->error);
+                                approximate->approximation);
         read(spectrum);
         if (!spectrum.in_doubt()) return;
       }
