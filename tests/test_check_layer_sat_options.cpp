@@ -165,3 +165,21 @@ TEST_CASE("Calls that make no sense throw", "[tracker][misuse]") {
   CHECK_THROWS_AS(tracker.resume(), std::logic_error);
   CHECK_THROWS_AS(tracker.save(), std::logic_error);
 }
+
+TEST_CASE("Activations of any type are taken in, and rows go to the device asked for",
+          "[tracker][options]") {
+  for (const auto type : {torch::kBFloat16, torch::kFloat, torch::kDouble}) {
+    torch::manual_seed(9);
+    nn::Linear layer(6, 4);
+    layer->to(type);
+    CheckLayerSat anywhere("unused", "csv", layer, quiet().stats({"trc"}));
+    CheckLayerSat on_cpu("unused", "csv", layer, quiet().stats({"trc"}).device(torch::kCPU));
+    const torch::Tensor output = layer(torch::randn({300, 6}).to(type)).to(torch::kDouble);
+    const double trace = output.var(0, /*unbiased=*/false).sum().item<double>();
+    for (auto* tracker : {&anywhere, &on_cpu}) {
+      const delve::EpochRecord record = tracker->add_saturations();
+      CHECK(record.layers.at(0).samples == 300);
+      CHECK(record.layers[0].values.at(0).value == Approx(trace).epsilon(1e-5));
+    }
+  }
+}
