@@ -74,7 +74,7 @@ TEST_CASE("All writers go on with a run, and end as if it had never been broken 
   REQUIRE(before.size() == 4);
   REQUIRE(after.size() == 5);
   for (std::size_t i = 0; i < 3; ++i) CHECK(after[i] == before[i]);  // header, epochs 0 and 1
-  for (const std::string& extension : {".npy", ".png"}) {
+  for (const std::string extension : {".npy", ".png"}) {
     CHECK(files_below("resume/broken", extension) == files_below("resume/whole", extension));
     CHECK_FALSE(files_below("resume/broken", extension).empty());
   }
