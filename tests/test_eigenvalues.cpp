@@ -131,9 +131,8 @@ TEST_CASE("A wide layer's integers are those of float64, whichever solve decided
               .products(delve::Products::Float64));
       layer(rows);
       std::vector<double>& found = values.emplace_back();
-      for (const auto& value : tracker.add_saturations().layers.at(0).values) {
-        found.push_back(value.value);
-      }
+      const delve::EpochRecord record = tracker.add_saturations();
+      for (const auto& value : record.layers.at(0).values) found.push_back(value.value);
     }
     CAPTURE(name);
     for (std::size_t i = 0; i < 3; ++i) CHECK(values[0][i] == values[1][i]);
