@@ -3,28 +3,27 @@
 // Draws pictures from a table that delve, or Delve (Python), left: again, in another format, or of
 // other statistics. It writes nothing but the pictures that it names.
 
-#include <algorithm>     // std::any_of
-#include <charconv>      // std::from_chars
-#include <cstddef>       // std::size_t
-#include <cstdint>       // std::int64_t
-#include <cstdio>        // stderr
-#include <cstdlib>       // EXIT_FAILURE, EXIT_SUCCESS
-#include <exception>     // std::exception
-#include <filesystem>    // std::filesystem::path
-#include <optional>      // std::optional
-#include <set>           // std::set
-#include <stdexcept>     // std::runtime_error
-#include <string>        // std::string
-#include <string_view>   // std::string_view
-#include <system_error>  // std::errc
-#include <utility>       // std::move
-#include <vector>        // std::vector
+#include <algorithm>    // std::any_of
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <cstdio>       // stderr
+#include <cstdlib>      // EXIT_FAILURE, EXIT_SUCCESS
+#include <exception>    // std::exception
+#include <filesystem>   // std::filesystem::path
+#include <optional>     // std::optional
+#include <set>          // std::set
+#include <stdexcept>    // std::runtime_error
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move
+#include <vector>       // std::vector
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 #include <delve/detail/csv_records.hpp>
 #include <delve/detail/files.hpp>
+#include <delve/detail/text.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/plot.hpp>
 
@@ -99,18 +98,16 @@ std::set<std::int64_t> chosen_epochs(const std::string& wanted,
   for (const delve::EpochRecord& record : records) epochs.insert(record.epoch);
   if (wanted == "all") return epochs;
   if (wanted == "last") return {*epochs.rbegin()};
-  std::int64_t epoch = 0;
-  const char* const last = wanted.data() + wanted.size();
-  const auto [end, error] = std::from_chars(wanted.data(), last, epoch);
-  if (error != std::errc() || end != last) {
+  const auto epoch = delve::detail::number_in<std::int64_t>(wanted);
+  if (!epoch) {
     throw std::runtime_error(
         fmt::format("--epochs is \"{}\"; it must be last, all or the number of an epoch", wanted));
   }
-  if (epochs.count(epoch) == 0) {
+  if (epochs.count(*epoch) == 0) {
     throw std::runtime_error(fmt::format("--epochs: the table holds no epoch {}; it holds {} to {}",
-                                         epoch, *epochs.begin(), *epochs.rbegin()));
+                                         *epoch, *epochs.begin(), *epochs.rbegin()));
   }
-  return {epoch};
+  return {*epoch};
 }
 
 void run(Settings settings) {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>   // std::int64_t
-#include <fstream>   // std::ifstream
-#include <iterator>  // std::istreambuf_iterator
-#include <string>    // std::string
-#include <utility>   // std::pair
-#include <vector>    // std::vector
+#include <cstdint>      // std::int64_t
+#include <filesystem>   // std::filesystem
+#include <fstream>      // std::ifstream, std::ofstream
+#include <iterator>     // std::istreambuf_iterator
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::pair
+#include <vector>       // std::vector
 
 #include <delve/record.hpp>
 
@@ -27,6 +29,30 @@ inline delve::EpochRecord record(std::int64_t epoch,
                                  std::vector<std::pair<std::string, double>> scalars,
                                  std::vector<delve::LayerRecord> layers) {
   return {epoch, std::move(scalars), std::move(layers)};
+}
+
+/// A writer of whose reports none is lost.
+template <typename Writer, typename Options>
+struct Watched {
+  explicit Watched(const std::filesystem::path& savefile, const Options& options = {})
+      : writer(savefile.string(), options) {
+    writer.on_problem([this](std::string_view message) { messages.emplace_back(message); });
+  }
+
+  std::vector<std::string> messages;
+  Writer writer;
+};
+
+/// A folder of a test's own that is not there yet.
+inline std::filesystem::path fresh_folder(const std::filesystem::path& folder) {
+  std::filesystem::remove_all(folder);
+  return folder;
+}
+
+/// Writes a file of these bytes, and makes the folders above it.
+inline void put(const std::filesystem::path& path, const std::string& bytes) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << bytes;
 }
 
 /// All bytes of a file; none where there is no such file.

@@ -16,6 +16,7 @@ using delve::CsvOptions;
 using delve::CsvWriter;
 using delve::Mode;
 using delve_test::layer;
+using delve_test::put;
 using delve_test::read;
 using delve_test::record;
 
@@ -25,14 +26,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// A path in an empty folder of the test's own.
 std::string fresh(const std::string& name) {
-  const std::filesystem::path folder = std::filesystem::path("csv") / name;
-  std::filesystem::remove_all(folder);
-  return (folder / "run").string();
-}
-
-void put(const std::string& path, const std::string& text) {
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  std::ofstream(path, std::ios::binary) << text;
+  return (delve_test::fresh_folder(std::filesystem::path("csv") / name) / "run").string();
 }
 
 }  // namespace

@@ -30,9 +30,7 @@ namespace nn = torch::nn;
 namespace {
 
 std::string fresh(const std::string& name) {
-  const fs::path folder = fs::path("delves_defects") / name;
-  fs::remove_all(folder);
-  return (folder / "run").string();
+  return (delve_test::fresh_folder(fs::path("delves_defects") / name) / "run").string();
 }
 
 std::vector<std::string> files_beside(const std::string& savefile) {

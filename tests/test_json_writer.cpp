@@ -22,6 +22,7 @@ using delve::JsonOptions;
 using delve::JsonWriter;
 using delve::Mode;
 using delve_test::layer;
+using delve_test::put;
 using delve_test::read;
 using delve_test::record;
 namespace fs = std::filesystem;
@@ -32,14 +33,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// A path in an empty folder of the test's own.
 std::string fresh(const std::string& name) {
-  const fs::path folder = fs::path("json") / name;
-  fs::remove_all(folder);
-  return (folder / "run").string();
-}
-
-void put(const std::string& path, const std::string& text) {
-  fs::create_directories(fs::path(path).parent_path());
-  std::ofstream(path, std::ios::binary) << text;
+  return (delve_test::fresh_folder(fs::path("json") / name) / "run").string();
 }
 
 /// The line of an epoch that holds no more than one scalar.
@@ -47,16 +41,7 @@ std::string line_of(int epoch, const std::string& scalars) {
   return "{\"epoch\":" + std::to_string(epoch) + ",\"scalars\":{" + scalars + "},\"layers\":[]}\n";
 }
 
-/// A writer whose reports are kept.
-struct Watched {
-  explicit Watched(const std::string& savefile, const JsonOptions& options = {})
-      : writer(savefile, options) {
-    writer.on_problem([this](std::string_view message) { messages.emplace_back(message); });
-  }
-
-  std::vector<std::string> messages;
-  JsonWriter writer;
-};
+using Watched = delve_test::Watched<JsonWriter, JsonOptions>;
 
 }  // namespace
 

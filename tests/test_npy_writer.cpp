@@ -25,6 +25,7 @@ using delve::detail::npy_bytes;
 using delve::detail::NpyArray;
 using delve::detail::parse_npy;
 using delve_test::layer;
+using delve_test::put;
 using delve_test::read;
 using delve_test::record;
 namespace fs = std::filesystem;
@@ -40,11 +41,6 @@ fs::path fresh(const std::string& name) {
   fs::remove_all(folder);
   fs::create_directories(folder);
   return folder / "run";
-}
-
-void put(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << text;
 }
 
 /// All files below a folder, links too, as paths from there.
@@ -96,16 +92,7 @@ std::string refusal(const std::string& bytes) {
   return "accepted";
 }
 
-/// A writer whose reports are kept.
-struct Watched {
-  explicit Watched(const fs::path& savefile, const NpyOptions& options = {})
-      : writer(savefile.string(), options) {
-    writer.on_problem([this](std::string_view message) { messages.emplace_back(message); });
-  }
-
-  std::vector<std::string> messages;
-  NpyWriter writer;
-};
+using Watched = delve_test::Watched<NpyWriter, NpyOptions>;
 
 /// A program in the place of zip.
 std::string script_of(const fs::path& path, const std::string& body) {

@@ -31,9 +31,7 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 fs::path fresh(const std::string& name) {
-  const fs::path folder = fs::path("plot") / name;
-  fs::remove_all(folder);
-  return folder;
+  return delve_test::fresh_folder(fs::path("plot") / name);
 }
 
 /// The 32-bit number at a place of a PNG file; its header holds width and height at 16 and 20.
@@ -58,16 +56,7 @@ std::vector<std::string> files_in(const fs::path& folder) {
   return names;
 }
 
-/// A writer whose reports are kept.
-struct Watched {
-  explicit Watched(const std::string& savefile, const PlotOptions& options = {})
-      : writer(savefile, options) {
-    writer.on_problem([this](std::string_view message) { messages.emplace_back(message); });
-  }
-
-  std::vector<std::string> messages;
-  PlotWriter writer;
-};
+using Watched = delve_test::Watched<PlotWriter, PlotOptions>;
 
 /// A program in the place of gnuplot.
 std::string script_of(const fs::path& folder, const std::string& body) {

@@ -28,9 +28,7 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string fresh(const std::string& name) {
-  const fs::path folder = fs::path("reconstruct") / name;
-  fs::remove_all(folder);
-  return folder.string();
+  return delve_test::fresh_folder(fs::path("reconstruct") / name).string();
 }
 
 /// A covariance with random entries and the eigenvalues asked for.

@@ -38,9 +38,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// A path in an empty folder of the test's own.
 fs::path fresh(const std::string& name) {
-  const fs::path folder = fs::path("tensorboard") / name;
-  fs::remove_all(folder);
-  return folder / "run";
+  return delve_test::fresh_folder(fs::path("tensorboard") / name) / "run";
 }
 
 /// CRC-32C as a division of polynomials, bit by bit, highest power first: bytes go in mirrored, and
@@ -213,16 +211,7 @@ std::shared_ptr<const Eigen::MatrixXd> shared(const Eigen::MatrixXd& values) {
   return std::make_shared<const Eigen::MatrixXd>(values);
 }
 
-/// A writer whose reports are kept.
-struct Watched {
-  explicit Watched(const fs::path& savefile, const TensorBoardOptions& options = {})
-      : writer(savefile.string(), options) {
-    writer.on_problem([this](std::string_view message) { messages.emplace_back(message); });
-  }
-
-  std::vector<std::string> messages;
-  TensorBoardWriter writer;
-};
+using Watched = delve_test::Watched<TensorBoardWriter, TensorBoardOptions>;
 
 }  // namespace
 

@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>     // std::any_of, std::sort
-#include <cctype>        // std::isdigit
-#include <charconv>      // std::from_chars
-#include <cmath>         // NAN
-#include <cstddef>       // std::size_t
-#include <cstdint>       // std::int64_t
-#include <filesystem>    // std::filesystem
-#include <functional>    // std::function
-#include <map>           // std::map
-#include <memory>        // std::make_shared
-#include <optional>      // std::optional
-#include <stdexcept>     // std::invalid_argument, std::runtime_error
-#include <string>        // std::string
-#include <string_view>   // std::string_view
-#include <system_error>  // std::errc
-#include <tuple>         // std::tie
-#include <utility>       // std::move
-#include <vector>        // std::vector
+#include <algorithm>    // std::any_of, std::sort
+#include <cctype>       // std::isdigit
+#include <cmath>        // NAN
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <filesystem>   // std::filesystem
+#include <functional>   // std::function
+#include <map>          // std::map
+#include <memory>       // std::make_shared
+#include <optional>     // std::optional
+#include <stdexcept>    // std::invalid_argument, std::runtime_error
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <tuple>        // std::tie
+#include <utility>      // std::move
+#include <vector>       // std::vector
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
@@ -87,21 +85,6 @@ struct StoredArray {
   std::optional<StatColumn> column;  ///< unset: a scalar of the user's
 };
 
-/// The epoch in NAME_epochN.npy; nothing where a file is called otherwise.
-inline std::optional<std::int64_t> stored_epoch(std::string_view file, const std::string& folder) {
-  const std::string before = folder + "_epoch";
-  constexpr std::string_view after = ".npy";
-  if (file.size() <= before.size() + after.size() || file.substr(0, before.size()) != before ||
-      file.substr(file.size() - after.size()) != after) {
-    return std::nullopt;
-  }
-  file = file.substr(before.size(), file.size() - before.size() - after.size());
-  std::int64_t epoch = 0;
-  const auto [end, error] = std::from_chars(file.data(), file.data() + file.size(), epoch);
-  if (error != std::errc() || end != file.data() + file.size()) return std::nullopt;
-  return epoch;
-}
-
 /// All files of a tree, by epoch; in each the scalars, then the layers, those of training first.
 /// What is called otherwise is left out.
 /// @throws std::runtime_error where the folder cannot be read
@@ -114,7 +97,7 @@ inline std::vector<StoredArray> stored_arrays(const std::string& folder) {
       const std::string folder_name = entry.path().filename().string();
       const std::string name = name_of_file(folder_name).value_or(folder_name);
       for (const fs::directory_entry& file : fs::directory_iterator(entry)) {
-        const auto epoch = stored_epoch(file.path().filename().string(), folder_name);
+        const auto epoch = epoch_of_array_file(file.path().filename().string(), folder_name);
         if (epoch) arrays.push_back({file.path().string(), *epoch, name, stat_column(name)});
       }
     }

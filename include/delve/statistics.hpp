@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>     // std::find, std::max, std::min
-#include <charconv>      // std::from_chars
-#include <cmath>         // std::exp, std::log
-#include <cstddef>       // std::size_t
-#include <cstdint>       // std::int64_t
-#include <functional>    // std::function
-#include <mutex>         // std::mutex
-#include <optional>      // std::optional
-#include <stdexcept>     // std::invalid_argument
-#include <string>        // std::string
-#include <string_view>   // std::string_view
-#include <system_error>  // std::errc
-#include <utility>       // std::move
-#include <vector>        // std::vector
+#include <algorithm>    // std::find, std::max, std::min
+#include <cmath>        // std::exp, std::log
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <functional>   // std::function
+#include <mutex>        // std::mutex
+#include <optional>     // std::optional
+#include <stdexcept>    // std::invalid_argument
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move
+#include <vector>       // std::vector
 
 #include <fmt/format.h>
 #include <Eigen/Core>
 
+#include <delve/detail/text.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
 
@@ -235,15 +234,6 @@ inline Statistic registered_statistic(std::string_view name) {
   }
   throw std::invalid_argument(
       fmt::format("delve: stats: \"{}\" is not a statistic; known are {}", name, known));
-}
-
-/// The number that a text is, wholly.
-template <typename Number>
-std::optional<Number> number_in(std::string_view text) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
 }
 
 /// Writes what follows '@' into a measurement; false where that is not in the parameter's range.

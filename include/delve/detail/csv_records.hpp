@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>     // std::any_of
-#include <charconv>      // std::from_chars
-#include <cmath>         // std::isnan
-#include <cstddef>       // std::size_t
-#include <cstdint>       // std::int64_t
-#include <limits>        // std::numeric_limits
-#include <map>           // std::map
-#include <optional>      // std::optional
-#include <stdexcept>     // std::runtime_error
-#include <string>        // std::string
-#include <string_view>   // std::string_view
-#include <system_error>  // std::errc
-#include <utility>       // std::move, std::pair
-#include <vector>        // std::vector
-
-#include <fmt/format.h>  // fmt::format
+#include <algorithm>    // std::any_of
+#include <cmath>        // std::isnan
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <limits>       // std::numeric_limits
+#include <map>          // std::map
+#include <optional>     // std::optional
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move, std::pair
+#include <vector>       // std::vector
 
 #include <delve/detail/csv_table.hpp>
+#include <delve/detail/text.hpp>
 #include <delve/record.hpp>
 #include <delve/statistics.hpp>
 
@@ -51,10 +47,7 @@ inline std::optional<StatColumn> stat_column(std::string_view name) {
 
 /// The number that a cell holds, whole; NaN where it holds something else.
 inline double number_of_cell(std::string_view cell) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), number);
-  const bool is_whole = error == std::errc() && end == cell.data() + cell.size();
-  return is_whole ? number : std::numeric_limits<double>::quiet_NaN();
+  return number_in<double>(cell).value_or(std::numeric_limits<double>::quiet_NaN());
 }
 
 /// A layer in one mode, and the columns that hold its values.
@@ -95,13 +88,7 @@ inline std::vector<LayerColumns> layers_of(const CsvTable& table) {
 /// @throws std::runtime_error that says file, line and what was expected
 inline std::vector<EpochRecord> records_from_csv(std::string_view text, const std::string& name) {
   const CsvTable table = parse_csv(text, name);
-  const auto malformed = [&](std::size_t line, std::string_view message) {
-    return std::runtime_error(fmt::format("\"{}\", line {}: {}", name, line, message));
-  };
-  if (!table.header.front().empty()) {
-    throw malformed(1, fmt::format("expected an epoch column, without a name, found \"{}\"",
-                                   table.header.front()));
-  }
+  require_epoch_column(table, name);
   const std::vector<LayerColumns> layers = layers_of(table);
   std::vector<std::size_t> scalars;
   for (std::size_t i = 1; i < table.header.size(); ++i) {
@@ -109,12 +96,7 @@ inline std::vector<EpochRecord> records_from_csv(std::string_view text, const st
   }
   std::map<std::int64_t, EpochRecord> records;
   for (const CsvTable::Row& row : table.rows) {
-    const std::string& cell = row.cells.front();
-    EpochRecord record{0, {}, {}};
-    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), record.epoch);
-    if (error != std::errc() || end != cell.data() + cell.size()) {
-      throw malformed(row.line, fmt::format("expected an epoch number first, found \"{}\"", cell));
-    }
+    EpochRecord record{epoch_of_row(row, name), {}, {}};
     for (const std::size_t column : scalars) {
       const double value = number_of_cell(row.cells[column]);
       if (!std::isnan(value)) record.scalars.emplace_back(table.header[column], value);

@@ -3,6 +3,7 @@
 
 #include <algorithm>    // std::count, std::max, std::min
 #include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
 #include <stdexcept>    // std::runtime_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
@@ -10,6 +11,8 @@
 #include <vector>       // std::vector
 
 #include <fmt/format.h>  // fmt::format
+
+#include <delve/detail/text.hpp>
 
 namespace delve::detail {
 
@@ -45,6 +48,11 @@ inline std::string csv_line(const std::vector<std::string>& cells, std::size_t w
   return line.append("\n");
 }
 
+[[nodiscard]] inline std::runtime_error malformed_table(const std::string& name, std::size_t line,
+                                                        std::string_view message) {
+  return std::runtime_error(fmt::format("\"{}\", line {}: {}", name, line, message));
+}
+
 /// Reads the rows of a CSV text one after the other.
 class CsvReader {
  public:
@@ -75,7 +83,7 @@ class CsvReader {
   [[nodiscard]] bool line_ended() const { return line_ended_; }
 
   [[noreturn]] void fail(std::size_t line, std::string_view message) const {
-    throw std::runtime_error(fmt::format("\"{}\", line {}: {}", name_, line, message));
+    throw malformed_table(name_, line, message);
   }
 
  private:
@@ -148,6 +156,23 @@ inline CsvTable parse_csv(std::string_view text, const std::string& name) {
     }
   }
   return table;
+}
+
+/// @throws std::runtime_error where the first column is not the epochs', which has no name
+inline void require_epoch_column(const CsvTable& table, const std::string& name) {
+  if (table.header.front().empty()) return;
+  throw malformed_table(
+      name, 1,
+      fmt::format("expected an epoch column, without a name, found \"{}\"", table.header.front()));
+}
+
+/// The epoch that a row is of.
+/// @throws std::runtime_error where it does not begin with one
+inline std::int64_t epoch_of_row(const CsvTable::Row& row, const std::string& name) {
+  const std::string& cell = row.cells.front();
+  if (const auto epoch = number_in<std::int64_t>(cell)) return *epoch;
+  throw malformed_table(name, row.line,
+                        fmt::format("expected an epoch number first, found \"{}\"", cell));
 }
 
 }  // namespace delve::detail

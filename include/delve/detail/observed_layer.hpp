@@ -45,6 +45,7 @@ struct Observation {
         statistics(statistics_of(options)),
         problems(options.on_warning()) {
     check_ranges(options);
+    keeps_sample = need(Need::Embedding);
     const bool in_float64 = need(Need::SmallEigenvalues);
     products = options.products().value_or(in_float64 ? Products::Float64 : Products::Float32);
     features.conv_method = options.conv_method();
@@ -63,6 +64,7 @@ struct Observation {
   const std::vector<Statistic> statistics;
   FeatureOptions features;
   Products products;
+  bool keeps_sample;  ///< asked at every forward, so looked up once
   Problems problems;
   std::atomic<int> evaluation_guards{0};
   std::atomic<std::int64_t> layers_called{0};
@@ -253,7 +255,7 @@ class ObservedLayer {
       rows = rows.to(*options.device(), /*non_blocking=*/!options.device()->is_cpu());
     }
     stream.covariance.update(rows);
-    if (observation_->need(Need::Embedding) && rows.numel() > 0) stream.sample.add(rows);
+    if (observation_->keeps_sample && rows.numel() > 0) stream.sample.add(rows);
   }
 
   void measure(Stream& stream, LayerRecord& record) const {

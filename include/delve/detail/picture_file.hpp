@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <charconv>          // std::from_chars
 #include <cstddef>           // std::size_t
 #include <cstdint>           // std::int64_t
 #include <filesystem>        // std::filesystem::directory_iterator
 #include <initializer_list>  // std::initializer_list
 #include <string>            // std::string
 #include <string_view>       // std::string_view
-#include <system_error>      // std::errc, std::error_code
+#include <system_error>      // std::error_code
 #include <vector>            // std::vector
 
 #include <fmt/format.h>  // fmt::format
 
+#include <delve/detail/file_names.hpp>
+#include <delve/detail/text.hpp>
 #include <delve/record.hpp>
 
 namespace delve {
@@ -53,20 +54,6 @@ inline bool is_whole_picture(const PictureKind& kind, std::string_view bytes) {
   return bytes.size() > kind.beginning.size() + kind.end.size() &&
          bytes.substr(0, kind.beginning.size()) == kind.beginning &&
          bytes.substr(bytes.size() - kind.end.size()) == kind.end;
-}
-
-/// A text as part of a file's name: '/', '%' and control characters as "%2F" and so on.
-inline std::string file_name_part(std::string_view text) {
-  std::string part;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '/' || c == '%' || byte < 0x20 || byte == 0x7F) {
-      part += fmt::format("%{:02X}", byte);
-    } else {
-      part.push_back(c);
-    }
-  }
-  return part;
 }
 
 /// What a picture's name holds between the savefile's and the epoch: "lsat_train", or
@@ -117,11 +104,9 @@ inline bool is_picture_of(std::string_view file, std::string_view savefile,
   const std::size_t place = file.rfind(before_epoch);
   if (place == std::string_view::npos) return false;
   const std::string_view digits = file.substr(place + before_epoch.size());
-  std::int64_t epoch = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), epoch);
-  if (error != std::errc() || end != digits.data() + digits.size()) return false;
+  const auto epoch = number_in<std::int64_t>(digits);
   // "007" is not how a writer writes 7.
-  if (fmt::format("{}", epoch) != digits || epoch < first_epoch) return false;
+  if (!epoch || fmt::format("{}", *epoch) != digits || *epoch < first_epoch) return false;
   for (const std::string& stat : stats) {
     if (is_subject_of(file.substr(0, place), stat)) return true;
   }

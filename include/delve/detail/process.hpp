@@ -20,6 +20,8 @@
 #include <thread>        // std::this_thread::sleep_for
 #include <vector>        // std::vector
 
+#include <fmt/format.h>  // fmt::format
+
 #include <delve/detail/files.hpp>
 
 namespace delve::detail {
@@ -44,6 +46,12 @@ inline std::optional<std::string> find_program(const std::string& program) {
     folders.remove_prefix(std::min(end + 1, folders.size()));
   }
   return std::nullopt;
+}
+
+/// "gnuplot was not found in PATH", the beginning of a sentence.
+[[nodiscard]] inline std::string was_not_found(const std::string& program) {
+  const bool is_path = program.find('/') != std::string::npos;
+  return program + " was not found" + (is_path ? "" : " in PATH");
 }
 
 /// A nameless file that holds these bytes, read from its beginning.
@@ -72,6 +80,16 @@ struct ProcessEnd {
   bool timed_out = false;  ///< it was killed here, for taking too long
   std::string errors;      ///< the first 4096 bytes that it wrote to stderr
 };
+
+/// Why that was no good end, as the beginning of a sentence; empty where it was one.
+/// @param limit how long the program had, in words
+[[nodiscard]] inline std::string fault_of(const ProcessEnd& end, std::string_view program,
+                                          std::string_view limit) {
+  if (end.timed_out) return fmt::format("{} did not end within {}", program, limit);
+  if (end.signal != 0) return fmt::format("signal {} ended {}", end.signal, program);
+  if (end.exit_code != 0) return fmt::format("{} ended with code {}", program, end.exit_code);
+  return {};
+}
 
 /// Waits for a child, and kills it with all its group when the time is up.
 inline ProcessEnd wait_for(::pid_t child, std::chrono::milliseconds limit) {

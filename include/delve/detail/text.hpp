@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::count_if, std::replace_if
-#include <cstddef>      // std::size_t
-#include <string>       // std::string
-#include <string_view>  // std::string_view
+#include <algorithm>     // std::count_if, std::replace_if
+#include <charconv>      // std::from_chars
+#include <cstddef>       // std::size_t
+#include <optional>      // std::optional
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::errc
 
 namespace delve::detail {
+
+/// The number that a text is, wholly.
+template <typename Number>
+[[nodiscard]] std::optional<Number> number_in(std::string_view text) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
 
 /// The number of code points of a UTF-8 text: near enough to its width on a screen.
 inline std::size_t text_width(std::string_view text) {

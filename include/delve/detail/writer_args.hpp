@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <charconv>      // std::from_chars
-#include <stdexcept>     // std::invalid_argument
-#include <string_view>   // std::string_view
-#include <system_error>  // std::errc
+#include <optional>     // std::optional
+#include <stdexcept>    // std::invalid_argument
+#include <string_view>  // std::string_view
 
 #include <fmt/format.h>  // fmt::format
+
+#include <delve/detail/text.hpp>
 
 // Settings that a writer made by its key is given as texts.
 
@@ -19,12 +20,9 @@ namespace delve::detail {
 }
 
 inline int int_arg(std::string_view name, std::string_view text, std::string_view expected) {
-  int number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    bad_writer_arg(name, text, expected);
-  }
-  return number;
+  const std::optional<int> number = number_in<int>(text);
+  if (!number) bad_writer_arg(name, text, expected);
+  return *number;
 }
 
 inline bool bool_arg(std::string_view name, std::string_view text) {

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <charconv>       // std::from_chars
 #include <cmath>          // std::isnan
 #include <cstddef>        // std::size_t
 #include <cstdint>        // std::int64_t
 #include <exception>      // std::exception
 #include <map>            // std::map
 #include <optional>       // std::optional
-#include <stdexcept>      // std::invalid_argument, std::runtime_error
 #include <string>         // std::string
-#include <string_view>    // std::string_view
-#include <system_error>   // std::errc
 #include <unordered_map>  // std::unordered_map
 #include <utility>        // std::exchange, std::move
 #include <vector>         // std::vector
@@ -20,6 +16,7 @@
 
 #include <delve/detail/csv_table.hpp>
 #include <delve/detail/files.hpp>
+#include <delve/detail/initial_epoch.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
 
@@ -44,11 +41,8 @@ class CsvWriter final : public Writer {
   ///   or if the table to resume from cannot be read or is malformed
   explicit CsvWriter(const std::string& savefile, const CsvOptions& options = {})
       : path_(detail::prepare_savefile(savefile) + ".csv") {
-    if (options.initial_epoch < 0) {
-      throw std::invalid_argument(
-          fmt::format("initial_epoch = {}: expected 0 or more", options.initial_epoch));
-    }
-    if (options.initial_epoch > 0) resume(options.initial_epoch);
+    const std::int64_t initial_epoch = detail::checked_initial_epoch(options.initial_epoch);
+    if (initial_epoch > 0) resume(initial_epoch);
   }
 
   /// Where the table is written, as an absolute path.
@@ -104,34 +98,17 @@ class CsvWriter final : public Writer {
     const std::optional<std::string> text = detail::read_file(path_);
     if (!text) return;
     detail::CsvTable table = detail::parse_csv(*text, path_);
-    if (!table.header.front().empty()) {
-      throw malformed(1, fmt::format("expected an epoch column, without a name, found \"{}\"",
-                                     table.header.front()));
-    }
+    detail::require_epoch_column(table, path_);
     header_ = std::move(table.header);
     for (std::size_t i = 1; i < header_.size(); ++i) columns_.try_emplace(header_[i], i);
     for (detail::CsvTable::Row& row : table.rows) {
-      const std::int64_t epoch = epoch_of(row);
+      const std::int64_t epoch = detail::epoch_of_row(row, path_);
       if (epoch < initial_epoch) rows_.insert_or_assign(epoch, std::move(row.cells));
     }
     if (table.torn_line > 0) {
       report(fmt::format("\"{}\", line {}: the last line is broken off and was left out", path_,
                          table.torn_line));
     }
-  }
-
-  [[nodiscard]] std::int64_t epoch_of(const detail::CsvTable::Row& row) const {
-    const std::string& cell = row.cells.front();
-    std::int64_t epoch = 0;
-    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), epoch);
-    if (error != std::errc() || end != cell.data() + cell.size()) {
-      throw malformed(row.line, fmt::format("expected an epoch number first, found \"{}\"", cell));
-    }
-    return epoch;
-  }
-
-  [[nodiscard]] std::runtime_error malformed(std::size_t line, std::string_view message) const {
-    return std::runtime_error(fmt::format("\"{}\", line {}: {}", path_, line, message));
   }
 
   std::string path_;

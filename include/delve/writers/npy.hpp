@@ -3,7 +3,6 @@
 
 #include <unistd.h>  // lseek, pread
 
-#include <charconv>      // std::from_chars
 #include <chrono>        // std::chrono::hours
 #include <cmath>         // std::isnan
 #include <cstddef>       // std::size_t
@@ -14,7 +13,7 @@
 #include <stdexcept>     // std::runtime_error
 #include <string>        // std::string
 #include <string_view>   // std::string_view
-#include <system_error>  // std::errc, std::error_code
+#include <system_error>  // std::error_code
 #include <vector>        // std::vector
 
 #include <fmt/format.h>  // fmt::format
@@ -61,11 +60,9 @@ class NpyWriter final : public Writer {
     if (!options.zip) return;
     zip_ = detail::find_program(options.zip_program);
     if (zip_) return;
-    const bool is_path = options.zip_program.find('/') != std::string::npos;
-    report(fmt::format(
-        "{} was not found{}; no archive will be made. Install it (Debian: apt-get install zip) or "
-        "leave \"zip\" out",
-        options.zip_program, is_path ? "" : " in PATH"));
+    report(detail::was_not_found(options.zip_program) +
+           "; no archive will be made. Install it (Debian: apt-get install zip) or leave \"zip\" "
+           "out");
   }
 
   /// The folder that is written to, as an absolute path.
@@ -101,7 +98,7 @@ class NpyWriter final : public Writer {
   void save(const std::string& name, std::int64_t epoch, std::string_view bytes) {
     const std::string file_name = detail::file_name_of(name);
     const std::string path =
-        (folder_ / file_name / fmt::format("{}_epoch{}.npy", file_name, epoch)).string();
+        (folder_ / file_name / detail::array_file_name(file_name, epoch)).string();
     try {
       detail::make_parent_folders(path);
       detail::replace_file(path, bytes);
@@ -110,17 +107,12 @@ class NpyWriter final : public Writer {
     }
   }
 
-  /// The epoch of a file NAME_epochN.npy in the folder NAME; nothing where it is called otherwise.
+  /// The epoch of a file that this writer gives its name; nothing for every other one.
   static std::optional<std::int64_t> epoch_of(const std::string& file, const std::string& folder) {
-    const std::string before = folder + "_epoch";
-    if (!detail::name_of_file(folder) || file.compare(0, before.size(), before) != 0) {
-      return std::nullopt;
-    }
-    std::int64_t epoch = 0;
-    const auto [end, error] =
-        std::from_chars(file.data() + before.size(), file.data() + file.size(), epoch);
-    if (error != std::errc() || file != fmt::format("{}{}.npy", before, epoch)) return std::nullopt;
-    return epoch;
+    const auto epoch = detail::epoch_of_array_file(file, folder);
+    const bool is_ours =
+        epoch && detail::name_of_file(folder) && file == detail::array_file_name(folder, *epoch);
+    return is_ours ? epoch : std::nullopt;
   }
 
   /// Links are not followed: what lies behind them is not ours.
@@ -159,9 +151,8 @@ class NpyWriter final : public Writer {
     const std::string words =
         end.errors.empty() ? ""
                            : ": " + detail::one_line(std::string_view(end.errors).substr(0, 160));
-    if (end.timed_out) fail(fmt::format("zip did not end within {} h{}", patience.count(), words));
-    if (end.signal != 0) fail(fmt::format("signal {} ended zip{}", end.signal, words));
-    if (end.exit_code != 0) fail(fmt::format("zip ended with code {}{}", end.exit_code, words));
+    const std::string fault = detail::fault_of(end, "zip", fmt::format("{} h", patience.count()));
+    if (!fault.empty()) fail(fault + words);
     if (!is_whole_archive(file.descriptor())) {
       fail("what zip wrote is not a whole archive" + words);
     }

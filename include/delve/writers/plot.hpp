@@ -29,6 +29,7 @@
 #include <delve/detail/embed_script.hpp>
 #include <delve/detail/files.hpp>
 #include <delve/detail/heat_map_script.hpp>
+#include <delve/detail/initial_epoch.hpp>
 #include <delve/detail/picture_file.hpp>
 #include <delve/detail/plot_script.hpp>
 #include <delve/detail/process.hpp>
@@ -145,9 +146,8 @@ inline std::vector<std::string> comma_separated(std::string_view text) {
 ///   missing value, and an infinite one, is a gap in the line; where there is none there is no
 ///   picture;
 /// - the curves of "curve", a line a layer: SAVEFILE_curve_train_epoch_0.png;
-/// - the points of "embed", a picture a layer: SAVEFILE_embed_train_LAYER_epoch_0.png, with '/',
-/// '%'
-///   and control characters of the layer's name as "%2F" and so on;
+/// - the points of "embed", a picture a layer: SAVEFILE_embed_train_LAYER_epoch_0.png, with what
+///   cannot stand in a file's name of the layer's as "%2F" and so on;
 ///
 /// and, when it is closed, those over all epochs that PlotOptions names, if there were two or more.
 /// Each is made by one run of gnuplot, about a tenth of a second.
@@ -171,11 +171,9 @@ class PlotWriter final : public Writer {
                options.font_size},
         gnuplot_(detail::find_program(options.gnuplot)) {
     if (!gnuplot_) {
-      const bool is_path = options.gnuplot.find('/') != std::string::npos;
-      report(fmt::format(
-          "{} was not found{}; no pictures will be drawn. Install it (Debian: apt-get install "
-          "gnuplot-nox) or leave \"plot\" out",
-          options.gnuplot, is_path ? "" : " in PATH"));
+      report(detail::was_not_found(options.gnuplot) +
+             "; no pictures will be drawn. Install it (Debian: apt-get install gnuplot-nox) or "
+             "leave \"plot\" out");
       return;
     }
     if (options_.remove_stale) remove_stale(known_stats());
@@ -269,10 +267,7 @@ class PlotWriter final : public Writer {
       throw std::invalid_argument(fmt::format("stats = \"{}\": expected names that are not empty",
                                               fmt::join(options.stats, ",")));
     }
-    if (options.initial_epoch < 0) {
-      throw std::invalid_argument(
-          fmt::format("initial_epoch = {}: expected 0 or more", options.initial_epoch));
-    }
+    detail::checked_initial_epoch(options.initial_epoch);
     return options;
   }
 
@@ -416,16 +411,9 @@ class PlotWriter final : public Writer {
     const detail::ProcessEnd end =
         detail::run_program(*gnuplot_, {"-d"}, script, file.descriptor(), patience);
     const std::string words = first_lines(end.errors);
-    if (end.timed_out) {
-      throw std::runtime_error(
-          fmt::format("gnuplot did not end within {} s{}", patience.count(), words));
-    }
-    if (end.signal != 0) {
-      throw std::runtime_error(fmt::format("signal {} ended gnuplot{}", end.signal, words));
-    }
-    if (end.exit_code != 0) {
-      throw std::runtime_error(fmt::format("gnuplot ended with code {}{}", end.exit_code, words));
-    }
+    const std::string fault =
+        detail::fault_of(end, "gnuplot", fmt::format("{} s", patience.count()));
+    if (!fault.empty()) throw std::runtime_error(fault + words);
     if (!detail::is_whole_picture(kind, detail::read_file(file.temporary()).value_or(""))) {
       throw std::runtime_error(
           fmt::format("what gnuplot wrote is not a whole {} picture{}", kind.name, words));
