@@ -185,7 +185,8 @@ TEST_CASE("Memory is told by layer, and is small where there is little data", "[
   for (int batch = 0; batch < 80; ++batch) net->forward(torch::randn({30, 8}));
   CHECK(bytes(0) > 1000 * 1000 * 8);
   CHECK(bytes(0) < 1000 * 1000 * (8 + 4) + 100'000);
-  CHECK(bytes(1) < 100'000);
+  // Of narrow layers, up to 256 KB of rows wait.
+  CHECK(bytes(1) < 256 * 1024 + 10'000);
   CHECK(tracker.memory_usage().at(1).first == "1");
   tracker.add_saturations();
   CHECK(bytes(0) == 0);

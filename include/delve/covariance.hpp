@@ -5,6 +5,7 @@
 #include <cmath>        // INFINITY
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
+#include <cstring>      // std::memcpy
 #include <stdexcept>    // std::invalid_argument
 #include <tuple>        // std::get
 #include <type_traits>  // std::is_same_v
@@ -123,9 +124,10 @@ class Covariance {
     const bool wide = products_ == Products::Float64 || rows.scalar_type() == at::kDouble;
     return wide ? at::kDouble : at::kFloat;
   }
-  /// How many rows wait at most: a product of d × d should not cost more to add than to form.
+  /// How many rows wait at most: a product of d × d should not cost more to add than to form, and
+  /// the dozens of small operators around it not more than to collect 256 KB of rows.
   [[nodiscard]] std::int64_t capacity() const {
-    return std::clamp<std::int64_t>(width_, 256, 2048);
+    return std::clamp<std::int64_t>(std::max(width_, (1 << 16) / width_), 256, 2048);
   }
   [[nodiscard]] bool all_rows_wait() const { return !product_.defined() && !batch_ends_.empty(); }
   [[nodiscard]] std::int64_t waiting_count() const {
@@ -161,9 +163,14 @@ inline std::int64_t rows_per_block(std::int64_t width) {
   return std::clamp<std::int64_t>((1 << 20) / width, 2048, 16384);
 }
 
-/// A bad first batch must not become the shift. Whether it was bad is known to the device alone, so
-/// the choice is offered again with the next batches, and taken if nothing was summed so far.
+/// A bad first batch must not become the shift. Whether it was bad may be known to a device alone,
+/// so the choice is offered again with the next batches, and taken if nothing was summed so far.
 constexpr int kShiftAttempts = 4;
+
+/// Whether a flag is set, where that is known at once: a device is not waited for.
+inline bool is_known_true(const at::Tensor& flag) {
+  return flag.is_cpu() && flag.item<bool>();
+}
 
 /// Columns that are multiplied at a time. Products of the first with the last ones and the other
 /// way round are the same, so half of all blocks are enough. Measured: docs/performance.md.
@@ -181,6 +188,26 @@ inline at::Tensor some_of(const at::Tensor& rows) {
   const std::int64_t step_of_samples = std::max<std::int64_t>(1, step / rows.size(1));
   return rows.slice(0, 0, rows.size(0), step_of_samples)
       .slice(1, 0, rows.size(1), std::max<std::int64_t>(1, step / step_of_samples));
+}
+
+/// Whether the numbers of a tensor lie in the host's memory as they are, one after the other.
+inline bool is_plain_memory(const at::Tensor& tensor) {
+  return tensor.is_cpu() && tensor.has_storage() && tensor.is_contiguous() && !tensor.is_neg() &&
+         !tensor._is_zerotensor();
+}
+
+/// Copies (n, d) or (b, n, d) into a matrix of as many columns, from one of its rows on. Where that
+/// is one block of memory, without LibTorch's operators: they take longer than a small layer.
+inline void copy_rows(const at::Tensor& rows, const at::Tensor& matrix, std::int64_t first) {
+  const std::int64_t width = matrix.size(1);
+  const std::int64_t count = rows.numel() / width;
+  if (is_plain_memory(rows) && rows.scalar_type() == matrix.scalar_type()) {
+    const auto row_bytes = static_cast<std::size_t>(width) * matrix.element_size();
+    std::memcpy(static_cast<char*>(matrix.data_ptr()) + static_cast<std::size_t>(first) * row_bytes,
+                rows.data_ptr(), static_cast<std::size_t>(count) * row_bytes);
+  } else {
+    matrix.narrow(0, first, count).view(rows.sizes()).copy_(rows);
+  }
 }
 
 /// Whether a product a sample pays: each sample of (b, n, d) is stored feature by feature, as an
@@ -206,6 +233,19 @@ inline void add_product(at::Tensor& sum, const at::Tensor& y) {
         target.add_(at::mm(left, right));
       }
     }
+  }
+}
+
+/// Adds the lower triangle of a matrix to a sum, strip by strip: a narrower type is widened on the
+/// way, and a strip of that stays in a cache.
+inline void add_lower_triangle(at::Tensor& sum, const at::Tensor& matrix) {
+  constexpr std::int64_t strip = 64;
+  const std::int64_t width = sum.size(0);
+  for (std::int64_t i = 0; i < width; i += strip) {
+    const std::int64_t rows = std::min(strip, width - i);
+    sum.narrow(0, i, rows)
+        .narrow(1, 0, i + rows)
+        .add_(matrix.narrow(0, i, rows).narrow(1, 0, i + rows));
   }
 }
 
@@ -266,7 +306,7 @@ void Covariance<Scalar>::append(const at::Tensor& rows, std::int64_t count) {
   if (!fits) {
     waiting_ = at::empty({capacity(), width_}, at::TensorOptions(rows.device()).dtype(type));
   }
-  waiting_.narrow(0, waiting_count(), count).view(rows.sizes()).copy_(rows);
+  detail::copy_rows(rows, waiting_, waiting_count());
   batch_ends_.push_back(waiting_count() + count);
 }
 
@@ -295,20 +335,25 @@ template <typename Scalar>
 void Covariance<Scalar>::flush() {
   if (batch_ends_.empty()) return;
   const FiniteRows finite = finite_rows();
-  const at::Tensor is_good = finite.rows.unsqueeze(1);
-  const at::Tensor rows = waiting_rows();
-  const at::Tensor first_good = rows.index_select(0, finite.rows.to(at::kByte).argmax());
-  choose_shift(at::where(is_good, rows, first_good), first_good[0]);
-  // A row that equals the shift adds nothing to the sums.
-  fold(at::where(is_good, rows, shift_.to(rows.scalar_type())).unsqueeze(1),
-       finite.rows.sum().to(at::kDouble));
+  const at::Tensor count = finite.rows.sum().to(at::kDouble);
+  at::Tensor rows = waiting_rows();
+  if (detail::is_known_true(finite.bad_batches.eq(0))) {
+    choose_shift(rows, rows[0]);
+  } else {
+    const at::Tensor is_good = finite.rows.unsqueeze(1);
+    const at::Tensor first_good = rows.index_select(0, finite.rows.to(at::kByte).argmax());
+    choose_shift(at::where(is_good, rows, first_good), first_good[0]);
+    // A row that equals the shift adds nothing to the sums.
+    rows = at::where(is_good, rows, shift_.to(rows.scalar_type()));
+  }
+  fold(rows.unsqueeze(1), count);
   skipped_.add_(finite.bad_batches);
   batch_ends_.clear();
 }
 
 template <typename Scalar>
 void Covariance<Scalar>::choose_shift(const at::Tensor& rows, const at::Tensor& first_row) {
-  if (shifts_tried_ == detail::kShiftAttempts) return;
+  if (shifts_tried_ == detail::kShiftAttempts || detail::is_known_true(count_.gt(0))) return;
   ++shifts_tried_;
   // By way of one row, so that the mean of a constant is that constant to the last bit, and a dead
   // layer has no variance at all.
@@ -369,16 +414,19 @@ void Covariance<Scalar>::add_to(at::Tensor& product, at::Tensor& sum,
 /// They are summed apart first, so that neither they nor an exception can spoil what is there.
 template <typename Scalar>
 void Covariance<Scalar>::fold(const at::Tensor& rows, const at::Tensor& count) {
-  at::Tensor product = at::zeros({width_, width_}, sum_.options());
+  const bool is_one_block = rows.size(0) * rows.size(1) <= detail::rows_per_block(width_);
+  at::Tensor product = at::zeros(
+      {width_, width_}, sum_.options().dtype(is_one_block ? product_type(rows) : kSumType));
   at::Tensor sum = at::zeros_like(sum_);
   add_to(product, sum, rows);
   // Any value that is not finite, and any overflow, shows on the diagonal.
-  const at::Tensor is_bad = at::isfinite(product.diagonal().sum()).logical_not();
-  product.masked_fill_(is_bad, 0);
+  const at::Tensor is_good = at::isfinite(product.diagonal().sum());
+  const at::Tensor is_bad = is_good.logical_not();
+  if (!detail::is_known_true(is_good)) product.masked_fill_(is_bad, 0);
   if (product_.defined()) {
-    product_.add_(product);
+    detail::add_lower_triangle(product_, product);
   } else {
-    product_ = product;
+    product_ = product.to(kSumType);
   }
   sum_.add_(sum.masked_fill_(is_bad, 0));
   count_.add_(count.masked_fill(is_bad, 0));

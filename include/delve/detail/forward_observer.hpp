@@ -195,19 +195,17 @@ inline std::unique_ptr<RecognisedForward> end_wait(std::unique_ptr<RecognisedFor
 
 inline std::unique_ptr<RecognisedForward> recognise(const at::RecordFunction& function,
                                                     ThreadState& thread) {
-  const std::string_view name = function.name();
   if (auto awaiting = std::exchange(thread.awaiting_bias, nullptr)) {
     if (auto forward = end_wait(std::move(awaiting), function, thread)) return forward;
   }
-  for (const LayerKind& kind : layer_kinds()) {
-    for (const ForwardOperator& op : kind.operators) {
-      if (op.name != name) continue;
-      if (!thread.table || thread.table->version != hook_registry().version()) {
-        thread.table = hook_registry().table();
-      }
-      if (auto forward = recognise(kind, op, recorded_inputs(function), *thread.table)) {
-        return forward;
-      }
+  if (!thread.table || thread.table->version != hook_registry().version()) {
+    thread.table = hook_registry().table();
+  }
+  const auto found = thread.table->operators.find(function.name());
+  if (found == thread.table->operators.end()) return {};
+  for (const HookTable::Operator& op : found->second) {
+    if (auto forward = recognise(*op.kind, *op.forward, recorded_inputs(function), *thread.table)) {
+      return forward;
     }
   }
   return {};

@@ -8,7 +8,9 @@
 #include <functional>     // std::function
 #include <memory>         // std::shared_ptr, std::weak_ptr
 #include <mutex>          // std::mutex
+#include <string_view>    // std::string_view
 #include <unordered_map>  // std::unordered_map
+#include <unordered_set>  // std::unordered_set
 #include <utility>        // std::move
 #include <vector>         // std::vector
 
@@ -79,14 +81,33 @@ class HookTarget {
   std::exception_ptr error_;
 };
 
-/// The hooks, found by the storage of their module's weight as it was when the table was made.
+/// The hooks, found by the operators of their kinds and by the storage of their module's weight as
+/// it was when the table was made.
 /// Holds none of them alive: threads keep their table until they run an operator again.
 struct HookTable {
   using Targets = std::vector<std::weak_ptr<HookTarget>>;  // in the order of their registration
+  struct Operator {
+    const LayerKind* kind;
+    const ForwardOperator* forward;
+  };
+
+  void add(const std::shared_ptr<HookTarget>& target) {
+    targets.push_back(target);
+    target->module().visit([&](const ModuleView& module) {
+      const torch::Tensor weight = target->kind().weight(module);
+      if (weight.defined()) by_storage[storage_of(weight)].push_back(target);
+    });
+    if (!kinds.insert(&target->kind()).second) return;
+    for (const ForwardOperator& forward : target->kind().operators) {
+      operators[forward.name].push_back({&target->kind(), &forward});
+    }
+  }
 
   std::uint64_t version;
   Targets targets;
   std::unordered_map<const c10::StorageImpl*, Targets> by_storage;
+  std::unordered_set<const LayerKind*> kinds;
+  std::unordered_map<std::string_view, std::vector<Operator>> operators;  // of these kinds, by name
 };
 
 /// The process's hooks. LibTorch is given our callback with the first hook and it is taken back
@@ -134,13 +155,7 @@ class HookRegistry {
   std::shared_ptr<const HookTable> make_table() const {
     auto table = std::make_shared<HookTable>();
     table->version = version_.load(std::memory_order_relaxed);
-    for (const std::shared_ptr<HookTarget>& target : targets_) {
-      table->targets.push_back(target);
-      target->module().visit([&](const ModuleView& module) {
-        const torch::Tensor weight = target->kind().weight(module);
-        if (weight.defined()) table->by_storage[storage_of(weight)].push_back(target);
-      });
-    }
+    for (const std::shared_ptr<HookTarget>& target : targets_) table->add(target);
     return table;
   }
 
