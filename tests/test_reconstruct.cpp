@@ -72,6 +72,7 @@ TEST_CASE("A run is read again as it was stored", "[reconstruct]") {
   writer.close();
   std::ofstream(fs::path(folder) / "notes.txt") << "not ours";
   std::ofstream(fs::path(folder) / "accuracy" / "accuracy_epoch1x.npy") << "not ours";
+  std::ofstream(fs::path(folder) / "accuracy" / "accuracy_epoch011.npy") << "not ours";
 
   std::size_t told = 0;
   ReconstructOptions options;
@@ -197,6 +198,52 @@ TEST_CASE("What cannot be computed is an error that says why", "[reconstruct]") 
                     ContainsSubstring("not a covariance matrix: 2 x 3"));
 }
 
+TEST_CASE("Layers whose names differ by a leading zero are told apart", "[reconstruct]") {
+  const std::string folder = fresh("zeros");
+  const std::vector<std::string> names = {"fc007", "fc07", "fc7"};
+  std::vector<LayerRecord> layers;
+  for (const std::string& name : names) {
+    layers.push_back(delve_test::layer(name, Mode::Train, {0.5, 4}));
+    layers.back().values.push_back({"samples", "samples", 500});
+  }
+  NpyWriter writer(folder);
+  writer.write(delve_test::record(0, {}, layers));
+  writer.close();
+  const std::vector<EpochRecord> found = reconstruct(folder);
+  REQUIRE(found.size() == 1);
+  REQUIRE(found[0].layers.size() == names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    CHECK(found[0].layers[i].layer == names[i]);
+    CHECK(found[0].layers[i].values.size() == 3);
+    CHECK(found[0].layers[i].samples == 500);
+  }
+}
+
+TEST_CASE("A file that holds no number of samples, or no matrix, is refused by name",
+          "[reconstruct]") {
+  const std::string folder = fresh("no_numbers");
+  const std::string samples = "train-samples_fc/train-samples_fc_epoch0.npy";
+  const std::string covariance = "train-covariance-matrix_fc/train-covariance-matrix_fc_epoch0.npy";
+  ReconstructOptions options;
+  options.stats = {"lsat"};
+  for (const double number : {std::nan(""), -1.0, 1e300}) {
+    delve_test::put(fs::path(folder) / samples, delve::detail::npy_bytes(number));
+    CHECK_THROWS_WITH(reconstruct(folder),
+                      ContainsSubstring(samples + "\": expected a number of samples, 0 to 2^53"));
+  }
+  delve_test::put(fs::path(folder) / covariance,
+                  delve::detail::npy_bytes(Eigen::MatrixXd(Eigen::MatrixXd::Identity(2, 2))));
+  delve_test::put(fs::path(folder) / samples, delve::detail::npy_header("(0,)"));
+  CHECK_THROWS_WITH(reconstruct(folder, options),
+                    ContainsSubstring(samples + "\": expected a number of samples"));
+  // Without numbers, of a length that nobody should go along.
+  delve_test::put(fs::path(folder) / covariance,
+                  delve::detail::npy_header("(0, 1000000000000000000)"));
+  CHECK_THROWS_WITH(
+      reconstruct(folder, options),
+      ContainsSubstring(covariance + "\": not a covariance matrix: 0 x 1000000000000000000"));
+}
+
 TEST_CASE("Names are ordered as people count", "[reconstruct]") {
   using delve::detail::is_before;
   CHECK(is_before("features-2", "features-10"));
@@ -206,4 +253,6 @@ TEST_CASE("Names are ordered as people count", "[reconstruct]") {
   CHECK(is_before("fc", "fc1"));
   CHECK_FALSE(is_before("fc", "fc"));
   CHECK(is_before("x007", "x8"));
+  CHECK(is_before("x007", "x7"));
+  CHECK_FALSE(is_before("x7", "x007"));
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::any_of, std::sort
-#include <cctype>       // std::isdigit
+#include <algorithm>    // std::sort
 #include <cmath>        // NAN
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
@@ -26,6 +25,7 @@
 #include <delve/detail/file_names.hpp>
 #include <delve/detail/files.hpp>
 #include <delve/detail/npy.hpp>
+#include <delve/detail/text.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
 #include <delve/statistics.hpp>
@@ -44,38 +44,6 @@ struct ReconstructOptions {
 };
 
 namespace detail {
-
-/// Whether a comes before b, numbers in them by their size: "features-2" before "features-10".
-inline bool is_before(std::string_view a, std::string_view b) {
-  const auto number = [](std::string_view text) {
-    std::size_t length = 0;
-    while (length < text.size() && std::isdigit(static_cast<unsigned char>(text[length])) != 0) {
-      ++length;
-    }
-    return text.substr(0, length);
-  };
-  const auto without_zeros = [](std::string_view digits) {
-    return digits.substr(std::min(digits.find_first_not_of('0'), digits.size()));
-  };
-  while (!a.empty() && !b.empty()) {
-    const std::string_view digits_a = number(a);
-    const std::string_view digits_b = number(b);
-    if (digits_a.empty() || digits_b.empty()) {
-      if (a.front() != b.front()) return a < b;
-      a.remove_prefix(1);
-      b.remove_prefix(1);
-      continue;
-    }
-    const std::string_view size_a = without_zeros(digits_a);
-    const std::string_view size_b = without_zeros(digits_b);
-    if (size_a != size_b) {
-      return size_a.size() != size_b.size() ? size_a.size() < size_b.size() : size_a < size_b;
-    }
-    a.remove_prefix(digits_a.size());
-    b.remove_prefix(digits_b.size());
-  }
-  return a.size() < b.size();
-}
 
 /// A file of a tree that NpyWriter or Delve (Python) left.
 struct StoredArray {
@@ -129,6 +97,16 @@ inline const StoredArray* find_quantity(const StoredLayer& layer, std::string_vi
   return nullptr;
 }
 
+/// The number of samples that a file holds.
+/// @throws std::runtime_error where it holds none
+inline std::int64_t samples_in(const StoredArray& file, const Eigen::MatrixXd& values) {
+  const double samples = values.size() == 1 ? values(0, 0) : NAN;
+  constexpr double most = 9007199254740992;  // 2^53: float64 has every integer up to it
+  if (samples >= 0 && samples <= most) return static_cast<std::int64_t>(samples);
+  throw std::runtime_error(
+      fmt::format("\"{}\": expected a number of samples, 0 to 2^53", file.path));
+}
+
 /// The numbers of a layer as they were stored; arrays are left out.
 inline LayerRecord as_stored(const StoredLayer& layer) {
   const StatColumn& column = *layer.front().column;
@@ -138,7 +116,7 @@ inline LayerRecord as_stored(const StoredLayer& layer) {
     if (!stored.shape.empty()) continue;
     const std::string& quantity = array.column->quantity;
     record.values.push_back({statistic_of_quantity(quantity), quantity, stored.values(0, 0)});
-    if (quantity == "samples") record.samples = static_cast<std::int64_t>(stored.values(0, 0));
+    if (quantity == "samples") record.samples = samples_in(array, stored.values);
   }
   return record;
 }
@@ -157,14 +135,16 @@ inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statis
         layer.front().epoch, column.layer, to_string(column.mode), fmt::join(options.stats, ", ")));
   }
   const Eigen::MatrixXd sigma = read_stored(*file).values;
-  if (sigma.rows() != sigma.cols() || sigma.rows() == 0 || !sigma.allFinite()) {
+  const bool is_square = sigma.rows() == sigma.cols() && sigma.rows() > 0;
+  // In this order: an axis of a matrix without numbers may be too long to go along.
+  if (!is_square || !sigma.allFinite()) {
     throw std::runtime_error(fmt::format("\"{}\": not a covariance matrix: {} x {}{}", file->path,
                                          sigma.rows(), sigma.cols(),
-                                         sigma.allFinite() ? "" : ", not all finite"));
+                                         is_square ? ", not all finite" : ""));
   }
   LayerRecord record{column.layer, column.mode, sigma.rows(), 0, Status::Ok, {}};
   if (const StoredArray* samples = find_quantity(layer, "samples")) {
-    record.samples = static_cast<std::int64_t>(read_stored(*samples).values(0, 0));
+    record.samples = samples_in(*samples, read_stored(*samples).values);
   }
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(sigma, Eigen::EigenvaluesOnly);
   if (solver.info() != Eigen::Success) record.status = Status::NotConverged;

@@ -71,8 +71,10 @@ namespace delve::detail {
       file.substr(file.size() - after.size()) != after) {
     return std::nullopt;
   }
-  return number_in<std::int64_t>(
+  const auto epoch = number_in<std::int64_t>(
       file.substr(before.size(), file.size() - before.size() - after.size()));
+  // "007" is not how a writer writes 7; both files would be of one epoch.
+  return epoch && array_file_name(folder, *epoch) == file ? epoch : std::nullopt;
 }
 
 }  // namespace delve::detail

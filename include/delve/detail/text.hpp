@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>     // std::count_if, std::replace_if
+#include <algorithm>     // std::count_if, std::min, std::replace_if
+#include <cctype>        // std::isdigit
 #include <charconv>      // std::from_chars
 #include <cstddef>       // std::size_t
 #include <optional>      // std::optional
@@ -34,6 +35,42 @@ inline std::string one_line(std::string_view text) {
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
   std::replace_if(line.begin(), line.end(), is_control, ' ');
   return line;
+}
+
+/// Whether a comes before b, numbers in them by their size: "features-2" before "features-10". Of
+/// two different texts one always does.
+inline bool is_before(std::string_view a, std::string_view b) {
+  const std::string_view whole_a = a;
+  const std::string_view whole_b = b;
+  const auto number = [](std::string_view text) {
+    std::size_t length = 0;
+    while (length < text.size() && std::isdigit(static_cast<unsigned char>(text[length])) != 0) {
+      ++length;
+    }
+    return text.substr(0, length);
+  };
+  const auto without_zeros = [](std::string_view digits) {
+    return digits.substr(std::min(digits.find_first_not_of('0'), digits.size()));
+  };
+  while (!a.empty() && !b.empty()) {
+    const std::string_view digits_a = number(a);
+    const std::string_view digits_b = number(b);
+    if (digits_a.empty() || digits_b.empty()) {
+      if (a.front() != b.front()) return a < b;
+      a.remove_prefix(1);
+      b.remove_prefix(1);
+      continue;
+    }
+    const std::string_view size_a = without_zeros(digits_a);
+    const std::string_view size_b = without_zeros(digits_b);
+    if (size_a != size_b) {
+      return size_a.size() != size_b.size() ? size_a.size() < size_b.size() : size_a < size_b;
+    }
+    a.remove_prefix(digits_a.size());
+    b.remove_prefix(digits_b.size());
+  }
+  if (a.empty() != b.empty()) return a.empty();
+  return whole_a < whole_b;  // "07" and "7" are the same number
 }
 
 }  // namespace delve::detail

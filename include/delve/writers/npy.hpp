@@ -110,9 +110,7 @@ class NpyWriter final : public Writer {
   /// The epoch of a file that this writer gives its name; nothing for every other one.
   static std::optional<std::int64_t> epoch_of(const std::string& file, const std::string& folder) {
     const auto epoch = detail::epoch_of_array_file(file, folder);
-    const bool is_ours =
-        epoch && detail::name_of_file(folder) && file == detail::array_file_name(folder, *epoch);
-    return is_ours ? epoch : std::nullopt;
+    return detail::name_of_file(folder) ? epoch : std::nullopt;
   }
 
   /// Links are not followed: what lies behind them is not ours.
