@@ -150,8 +150,9 @@ TEST_CASE("A file cut off anywhere is resumed without its broken line", "[json][
 
 TEST_CASE("Lines that cannot be gone on with are refused with their number", "[json][resume]") {
   const std::string savefile = fresh("malformed");
-  for (const std::string bad : {"x", "{\"epoch\":1", "[1]", "{}", "{\"epoch\":1.5}",
-                                "{\"epoch\":\"1\"}", "{\"epoch\":1}}", "{\"epoch\":1e999}"}) {
+  for (const std::string bad :
+       {"x", "{\"epoch\":1", "[1]", "{}", "{\"epoch\":1.5}", "{\"epoch\":\"1\"}", "{\"epoch\":1}}",
+        "{\"epoch\":1e999}", "{\"epoch\":9223372036854775808}"}) {
     put(savefile + ".jsonl", line_of(0, "") + bad + "\n" + line_of(2, ""));
     std::string what;
     try {

@@ -3,7 +3,8 @@
 
 #include <cmath>        // std::isinf, std::isnan
 #include <cstddef>      // std::size_t
-#include <cstdint>      // std::int64_t
+#include <cstdint>      // std::int64_t, std::uint64_t
+#include <limits>       // std::numeric_limits
 #include <memory>       // std::make_shared
 #include <optional>     // std::optional
 #include <stdexcept>    // std::runtime_error
@@ -150,6 +151,11 @@ class JsonWriter final : public Writer {
     if (!object.is_object()) return std::nullopt;
     const auto epoch = object.find("epoch");
     if (epoch == object.end() || !epoch->is_number_integer()) return std::nullopt;
+    // As a std::int64_t it would be negative.
+    const bool is_too_large =
+        epoch->is_number_unsigned() &&
+        epoch->get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max();
+    if (is_too_large) return std::nullopt;
     return epoch->get<std::int64_t>();
   }
 
