@@ -27,6 +27,7 @@ inline constexpr std::uint32_t kLabelMagic = 0x00000801;    // bytes, one dimens
 inline constexpr std::size_t kSide = 28;
 inline constexpr std::size_t kPaddedSide = 32;
 inline constexpr std::size_t kChannels = 3;
+inline constexpr std::size_t kMostPictures = 60000;  // of the training part, the larger one
 
 /// The file of one part, "images-idx3" or "labels-idx1", packed or not; empty if neither is there.
 inline std::filesystem::path find_file(const std::filesystem::path& folder, Split split,
@@ -49,19 +50,25 @@ class IdxFile {
     if (!file_) throw BadFile(path_, "cannot be opened for reading");
   }
 
-  /// Fills `bytes`.
+  /// The next `size` bytes. Memory is taken as they come, not as many as a header may claim.
   /// @throws BadFile where the file ends before, or its packing is broken
-  void read(std::vector<std::uint8_t>& bytes) {
-    const std::size_t found = take(bytes.data(), bytes.size());
-    if (found < bytes.size()) {
-      throw BadFile(path_, offset_,
-                    fmt::format("the file ends, expected {} more bytes", bytes.size() - found));
+  [[nodiscard]] std::vector<std::uint8_t> read(std::size_t size) {
+    constexpr std::size_t piece = 65536;
+    std::vector<std::uint8_t> bytes;
+    while (bytes.size() < size) {
+      const std::size_t before = bytes.size();
+      const std::size_t wanted = std::min(size - before, piece);
+      bytes.resize(before + wanted);
+      if (const std::size_t found = take(&bytes[before], wanted); found < wanted) {
+        throw BadFile(path_, offset_,
+                      fmt::format("the file ends, expected {} more bytes", size - before - found));
+      }
     }
+    return bytes;
   }
 
   [[nodiscard]] std::uint32_t read_number() {
-    std::vector<std::uint8_t> bytes(4);
-    read(bytes);
+    const std::vector<std::uint8_t> bytes = read(4);
     return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 |
            std::uint32_t{bytes[2]} << 8 | std::uint32_t{bytes[3]};
   }
@@ -148,20 +155,17 @@ inline Pictures read_fashion_mnist(const std::filesystem::path& folder, Split sp
 
   const std::size_t count = std::min<std::size_t>(available, limit);
   Pictures pictures;
-  pictures.labels.resize(count);
   const std::uintmax_t first_label = label_file.offset();
-  label_file.read(pictures.labels);
+  pictures.labels = label_file.read(count);
   for (std::size_t i = 0; i < count; ++i) {
     if (pictures.labels[i] > 9) {
       throw BadFile(label_file.path(), first_label + i,
                     fmt::format("label {}, expected 0 to 9", pictures.labels[i]));
     }
   }
-  pictures.pixels.reserve(count * kChannels * kPaddedSide * kPaddedSide);
-  std::vector<std::uint8_t> grey(kSide * kSide);
+  pictures.pixels.reserve(std::min(count, kMostPictures) * kChannels * kPaddedSide * kPaddedSide);
   for (std::size_t i = 0; i < count; ++i) {
-    picture_file.read(grey);
-    append_padded(grey, pictures);
+    append_padded(picture_file.read(kSide * kSide), pictures);
   }
   if (count == available) {
     picture_file.expect_end();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-#include <unistd.h>  // getpid
+#include <sys/resource.h>  // getrusage
+#include <unistd.h>        // getpid
 
 #include <array>       // std::array
 #include <cmath>       // std::sqrt
@@ -243,6 +244,25 @@ TEST_CASE("A bad file of Fashion-MNIST is told by name, byte and what was expect
   SECTION("broken packing") {
     folder.write(kTrainLabels + ".gz", {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff, 0xff, 0xff});
     CHECK_THAT(fault(), Catch::Matchers::StartsWith(labels + ".gz, byte 0: cannot be unpacked: "));
+  }
+}
+
+TEST_CASE("Memory is taken for the labels that are there, not for those that are claimed",
+          "[fashion]") {
+  const auto kilobytes_at_most = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  const Folder folder;
+  for (const std::uint32_t claimed : {0x7FFFFFFFU, 0xFFFFFFFFU}) {
+    folder.write(kTrainPictures, idx(0x803, {claimed, 28, 28}, {}));
+    folder.write(kTrainLabels, idx(0x801, {claimed}, {4, 9}));
+    const long before = kilobytes_at_most();
+    CHECK(fault_of([&] { read_fashion_mnist(folder.path(), Split::Train); }) ==
+          fmt::format("{}, byte 10: the file ends, expected {} more bytes",
+                      folder.file(kTrainLabels), claimed - 2));
+    CHECK(kilobytes_at_most() - before < 100 * 1024);
   }
 }
 
