@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+
+// Names of files, folders and columns. The input is three texts, a line each.
+
+#include <delve/detail/csv_records.hpp>
+#include <delve/detail/file_names.hpp>
+#include <delve/detail/picture_file.hpp>
+#include <delve/detail/text.hpp>
+
+#include "fuzz.hpp"
+
+using delve_fuzz::require;
+
+namespace {
+
+void read_name(const std::string& name) {
+  using namespace delve::detail;
+  const std::string file = file_name_of(name);
+  require(file.find_first_of(std::string_view("/\0\n", 3)) == std::string::npos && !file.empty() &&
+              file.front() != '.',
+          "any name can be a file's");
+  require(name_of_file(file) == name, "a name is read from a file's as it was written");
+  if (const auto read = name_of_file(name)) {
+    require(file_name_of(*read) == name, "only what is written is read");
+  }
+  if (const auto column = stat_column(name)) {
+    const std::string written = value_name(column->mode, column->quantity, column->layer);
+    require(name == written || name == "_" + written, "a column's name is read as it was written");
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace delve::detail;
+  const std::string text = delve_fuzz::text_of(data, size);
+  std::string_view rest = text;
+  const std::string a = delve_fuzz::take_line(rest);
+  const std::string b = delve_fuzz::take_line(rest);
+  const std::string c(rest);
+  for (const std::string& name : {a, b, c}) read_name(name);
+
+  require(!is_before(a, a), "nothing is before itself");
+  require(is_before(a, b) + is_before(b, a) == (a != b), "different names have an order");
+  require(!(is_before(a, b) && is_before(b, c)) || is_before(a, c), "the order goes on");
+
+  if (const auto epoch = epoch_of_array_file(a, b)) {
+    require(array_file_name(b, *epoch) == a, "only what is written is an array's file");
+  }
+  if (is_picture_of(a, b, {"lsat", "embed"}, 3)) {
+    require(a.compare(0, b.size(), b) == 0, "a picture's name begins with the savefile's");
+  }
+  return 0;
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What the fuzz targets of this folder share. README.md tells how they are run.
+
+#include <stdlib.h>  // mkdtemp
+
+#include <cmath>         // std::isnan
+#include <cstddef>       // std::size_t
+#include <cstdint>       // std::uint8_t
+#include <cstdlib>       // std::abort
+#include <filesystem>    // std::filesystem
+#include <iostream>      // std::cerr
+#include <set>           // std::multiset
+#include <stdexcept>     // std::runtime_error
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::system_error
+#include <vector>        // std::vector
+
+#include <fmt/format.h>
+
+#include <delve/record.hpp>
+
+/// Takes one input; libFuzzer calls it, and replay.cpp.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+namespace delve_fuzz {
+
+inline std::string text_of(const std::uint8_t* data, std::size_t size) {
+  return size == 0 ? "" : std::string(reinterpret_cast<const char*>(data), size);
+}
+
+/// Ends the program where a reader does not keep what it promises.
+inline void require(bool holds, std::string_view promise) {
+  if (holds) return;
+  std::cerr << "broken promise: " << promise << std::endl;
+  std::abort();
+}
+
+/// Whether an action returns, and does not refuse its input. It may refuse with a
+/// std::runtime_error that says which file is bad; every other exception goes on, and is a finding.
+template <typename Action>
+bool accepts(std::string_view file, const Action& action) {
+  try {
+    action();
+    return true;
+  } catch (const std::system_error&) {
+    throw;
+  } catch (const std::runtime_error& refusal) {
+    require(std::string_view(refusal.what()).find(file) != std::string_view::npos,
+            fmt::format("\"{}\" names the file {}", refusal.what(), file));
+    return false;
+  }
+}
+
+/// The first line of a text, which is taken off it.
+inline std::string take_line(std::string_view& text) {
+  const std::size_t end = text.find('\n');
+  const std::string line(text.substr(0, end));
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  return line;
+}
+
+/// Whether a file can be called this.
+inline bool is_file_name(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.size() <= 255 &&
+         name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos;
+}
+
+/// The numbers of records as texts. Missing ones are left out, as writers do; in any order, since a
+/// table's columns are in that of their first number.
+inline std::multiset<std::string> numbers_of(const std::vector<delve::EpochRecord>& records) {
+  std::multiset<std::string> numbers;
+  for (const delve::EpochRecord& record : records) {
+    for (const auto& [name, value] : record.scalars) {
+      if (!std::isnan(value)) numbers.insert(fmt::format("{}: {} = {}", record.epoch, name, value));
+    }
+    for (const delve::LayerRecord& layer : record.layers) {
+      for (const delve::Value& value : layer.values) {
+        if (std::isnan(value.value)) continue;
+        numbers.insert(fmt::format("{}: {} {} = {}", record.epoch,
+                                   delve::value_name(layer.mode, value.quantity, layer.layer),
+                                   value.stat, value.value));
+      }
+    }
+  }
+  return numbers;
+}
+
+/// A folder of the program's own, empty at first, and gone with it.
+class Folder {
+ public:
+  Folder() {
+    std::string path = (std::filesystem::temp_directory_path() / "delve_fuzz_XXXXXX").string();
+    require(::mkdtemp(path.data()) != nullptr, "a folder for temporary files can be made");
+    path_ = path;
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  /// Takes out what an input before left.
+  const std::filesystem::path& emptied() const {
+    for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+      std::filesystem::remove_all(entry.path());
+    }
+    return path_;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace delve_fuzz
