@@ -48,14 +48,19 @@ if(DELVE_PRECOMPILE)
            "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")
 endif()
 
-# delve_program(NAME SOURCE... [LIBRARIES ...]): a program that uses LibTorch.
-function(delve_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBRARIES")
-  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE delve_full ${arg_LIBRARIES})
+# delve_precompile(NAME): spares a program the time that LibTorch's headers take.
+function(delve_precompile name)
   if(DELVE_PRECOMPILE)
     target_compile_options(
       ${name} PRIVATE $<TARGET_PROPERTY:delve_precompiled,INTERFACE_COMPILE_OPTIONS>)
     target_precompile_headers(${name} REUSE_FROM delve_precompiled)
   endif()
+endfunction()
+
+# delve_program(NAME SOURCE... [LIBRARIES ...]): a program that uses LibTorch.
+function(delve_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBRARIES")
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE delve_full ${arg_LIBRARIES})
+  delve_precompile(${name})
 endfunction()

@@ -36,6 +36,7 @@ test_packages=(
   "catch2                 -    test framework"
   "nlohmann-json3-dev     -    for the optional writer of JSON lines"
   "libprotozero-dev       -    for the optional writer of TensorBoard's events"
+  "pkg-config             pkg-config  for the test of delve.pc"
   "zip                    zip    packs the npy writer's folder"
   "unzip                  unzip  looks into that"
 )

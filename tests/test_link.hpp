@@ -5,7 +5,7 @@
 #include <vector>  // std::vector
 
 #include <torch/nn/modules/linear.h>
-#include <delve/forward_hook.hpp>
+#include <delve/delve.hpp>
 
 /// What test_link_2.cpp does with its delve, for test_link_1.cpp to see in its own.
 namespace elsewhere {
