@@ -29,7 +29,7 @@ class DelveCppConan(ConanFile):
     def export_sources(self):
         for pattern in ("LICENSE", "include/*.hpp", "cmake/FindDelveTorch.cmake"):
             copy(self, pattern, self.root, self.export_sources_folder)
-        copy(self, "delve_torch.cmake", self.recipe_folder, self.export_sources_folder)
+        copy(self, "delve_dependencies.cmake", self.recipe_folder, self.export_sources_folder)
 
     # LibTorch stays the user's own: it takes part in no package_id, and CMake finds it.
     def requirements(self):
@@ -46,13 +46,13 @@ class DelveCppConan(ConanFile):
         copy(self, "LICENSE", self.source_folder, os.path.join(self.package_folder, "licenses"))
         copy(self, "include/*.hpp", self.source_folder, self.package_folder)
         modules = os.path.join(self.package_folder, "lib", "cmake", "delve")
-        copy(self, "delve_torch.cmake", self.source_folder, modules)
+        copy(self, "delve_dependencies.cmake", self.source_folder, modules)
         copy(self, "FindDelveTorch.cmake", os.path.join(self.source_folder, "cmake"), modules)
 
     def package_info(self):
         self.cpp_info.set_property("cmake_file_name", "delve")
         self.cpp_info.set_property("cmake_target_name", "delve::delve")
-        self.cpp_info.set_property("cmake_build_modules", ["lib/cmake/delve/delve_torch.cmake"])
+        self.cpp_info.set_property("cmake_build_modules", ["lib/cmake/delve/delve_dependencies.cmake"])
         self.cpp_info.set_property("pkg_config_name", "delve")
         self.cpp_info.defines = ["FMT_HEADER_ONLY"]
         self.cpp_info.bindirs = []

@@ -16,9 +16,9 @@ run_for(found "${CONAN}" inspect "${recipe}")
 if(NOT found MATCHES "\nversion: ${VERSION}(\n|$)")
   message(FATAL_ERROR "The recipe's version is not ${VERSION}:\n${found}")
 endif()
+set(torch "{'Torch_DIR': '${TORCH}', 'DELVE_TORCH_BY_HAND': '${BY_HAND}'}")
 run("${CONAN}" create "${recipe}" --no-remote --profile:build default --profile:host default
     --profile:host "${recipe}/system.profile"
     -c "tools.cmake.cmake_layout:test_folder=${FOLDER}/test"
-    -c "tools.cmake.cmaketoolchain:user_presets=''" -c "tools.cmake.cmaketoolchain:generator=Ninja"
-    -c "tools.cmake.cmaketoolchain:extra_variables={'Torch_DIR': '${TORCH}',
-        'DELVE_TORCH_BY_HAND': '${BY_HAND}'}")
+    -c "tools.cmake.cmaketoolchain:user_presets=" -c "tools.cmake.cmaketoolchain:generator=Ninja"
+    -c "tools.cmake.cmaketoolchain:extra_variables=${torch}")
