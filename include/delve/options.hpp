@@ -12,6 +12,7 @@
 #include <utility>      // std::move
 #include <vector>       // std::vector
 
+#include <ATen/ATen.h>
 #include <c10/core/Device.h>
 #include <fmt/format.h>
 #include <torch/arg.h>
@@ -170,6 +171,46 @@ inline void check_kinds(const CheckLayerSatOptions& options) {
   }
 }
 
+/// @throws std::invalid_argument where an enumeration's value, such as a cast number, is none of
+///   its enumerators, of which `last` is the last
+template <typename Enum>
+void require_enumerator(std::string_view option, Enum value, Enum last, std::string_view valid) {
+  const auto number = static_cast<std::int64_t>(value);
+  require(number >= 0 && number <= static_cast<std::int64_t>(last), option, fmt::to_string(number),
+          valid);
+}
+
+/// @throws std::invalid_argument where a choice is none of those that there are
+inline void check_choices(const CheckLayerSatOptions& options) {
+  require_enumerator("idim_rule", options.idim_rule(), IdimRule::Delve,
+                     "ExplainedVariance or Delve");
+  require_enumerator("conv_method", options.conv_method(), ConvMethod::Flatten,
+                     "Channelwise, Mean, Max, Median or Flatten");
+  require_enumerator("timeseries_method", options.timeseries_method(),
+                     TimeseriesMethod::EveryTimestep,
+                     "LastTimestep, Timestepwise or EveryTimestep");
+  require_enumerator("interpolation_strategy",
+                     options.interpolation_strategy().value_or(Interpolation::Nearest),
+                     Interpolation::Area, "unset, Nearest, Bilinear, Bicubic or Area");
+  require_enumerator("mode_from", options.mode_from(), ModeSource::Root, "Layer or Root");
+  require_enumerator("products", options.products().value_or(Products::Float32), Products::Float64,
+                     "unset, Float32 or Float64");
+}
+
+/// @throws std::invalid_argument where no sums can be kept on the device
+inline void check_device(const CheckLayerSatOptions& options) {
+  if (!options.device()) return;
+  const auto keeps_numbers = [](c10::Device device) {
+    try {
+      return at::ones({1}, at::device(device).dtype(at::kDouble)).item<double>() == 1;
+    } catch (const c10::Error&) {
+      return false;
+    }
+  };
+  require(keeps_numbers(*options.device()), "device", options.device()->str(),
+          "one that this LibTorch can keep float64 numbers on, or unset");
+}
+
 /// @throws std::invalid_argument naming the first option out of its range, its value and the range
 inline void check_ranges(const CheckLayerSatOptions& options) {
   const auto require_at_least = [](std::int64_t least, std::string_view option,
@@ -184,6 +225,8 @@ inline void check_ranges(const CheckLayerSatOptions& options) {
   require_at_least(1, "max_samples", options.max_samples().value_or(1));
   require_at_least(1, "interpolation_downsampling", options.interpolation_downsampling());
   require_at_least(0, "initial_epoch", options.initial_epoch());
+  check_choices(options);
+  check_device(options);
   check_kinds(options);
 }
 
