@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <delve/writers/console.hpp>
 
+#include <fstream>
 #include <limits>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "catch.hpp"
 #include "records.hpp"
@@ -102,4 +104,17 @@ TEST_CASE("Other statistics and bare scalars are printed too", "[console]") {
   CHECK(text.find("12.346\n") != std::string::npos);
   CHECK(text.find("saturation") == std::string::npos);
   CHECK(printed(record(7, {{"loss", 2}}, {})) == "\nepoch 7   loss 2\n\n");
+}
+
+TEST_CASE("A stream that takes nothing is told of once, and silences nothing else",
+          "[console][faults]") {
+  std::ofstream full("/dev/full");
+  REQUIRE(full.is_open());
+  ConsoleWriter writer({&full});
+  std::vector<std::string> messages;
+  writer.on_problem([&](std::string_view message) { messages.emplace_back(message); });
+  for (int epoch = 0; epoch < 3; ++epoch) writer.write(record(epoch, {}, {}));
+  REQUIRE(messages.size() == 1);
+  CHECK(messages[0].find("its stream failed") != std::string::npos);
+  CHECK(full.good());
 }

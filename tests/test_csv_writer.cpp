@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <delve/writers/csv.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -146,6 +147,114 @@ TEST_CASE("What cannot be gone on with is refused with its line", "[csv][resume]
   CHECK(refusal(";a\n0;1;2\n1;2\n").find(".csv\", line 2: ") == 0);
   CHECK(refusal(";\"a\n0;1\n").find("expected a closing '\"'") != std::string::npos);
   CHECK(refusal(";a\n0;1\n") == "accepted");
+}
+
+TEST_CASE("A table cut off anywhere is resumed with its whole rows, and the cut is told",
+          "[csv][resume]") {
+  const std::string header = ";loss;\"say \"\"hi\"\"\"\n";
+  const std::string first = "0;0.25;\"x;y\"\n";
+  const std::string whole = header + first + "1;0.125;0.0625\n";
+  for (std::size_t size = header.size(); size <= whole.size(); ++size) {
+    const std::string savefile = fresh("cut");
+    put(savefile + ".csv", whole.substr(0, size));
+    CAPTURE(whole.substr(0, size));
+    delve_test::Watched<CsvWriter, CsvOptions> watched(savefile, CsvOptions{5});
+    watched.writer.write(record(5, {{"loss", 9}}, {}));
+    const std::string text = read(savefile + ".csv");
+    const bool is_cut = whole[size - 1] != '\n';
+    REQUIRE(watched.messages.size() == (is_cut ? 1 : 0));
+    if (is_cut) CHECK(watched.messages[0].find("the last line ") != std::string::npos);
+    // What comes before the cut row is there to the byte; of that row, nothing or all that was.
+    const std::size_t kept =
+        size < header.size() + first.size() ? header.size() : header.size() + first.size();
+    REQUIRE(text.compare(0, kept, whole, 0, kept) == 0);
+    const std::string rest = text.substr(kept);
+    const std::string cut = whole.substr(kept, size - kept);
+    if (rest != "5;9;\n") {
+      CHECK(rest == cut + (is_cut ? "\n5;9;\n" : "5;9;\n"));
+      if (is_cut) CHECK(watched.messages[0].find("may be cut short") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("A table edited by hand is gone on with, or refused with its line", "[csv][resume]") {
+  const auto resumed = [](const std::string& text) -> std::string {
+    const std::string savefile = fresh("edited");
+    put(savefile + ".csv", text);
+    try {
+      CsvWriter writer(savefile, CsvOptions{2});
+      writer.on_problem([](std::string_view) {});
+      writer.write(record(2, {{"a", 9}}, {}));
+    } catch (const std::runtime_error& error) {
+      CHECK(read(savefile + ".csv") == text);
+      const std::string what = error.what();
+      return what.substr(what.find(", line") + 2);
+    }
+    return read(savefile + ".csv");
+  };
+  const std::string plain = ";a;b\n0;1;2\n1;3;4\n2;9;\n";
+  CHECK(resumed(";a;b\n0;1;2\n1;3;4\n") == plain);
+  CHECK(resumed(";a;b\r\n0;1;2\r\n1;3;4\r\n") == plain);
+  CHECK(resumed("\xEF\xBB\xBF;a;b\r\n0;1;2\r\n1;3;4\r\n") == plain);  // as spreadsheets save it
+  CHECK(resumed(";a;b\n\n0;1;2\n\n\n1;3;4\n\n") == plain);            // blank lines
+  CHECK(resumed(";a;b\n1;3;4\n0;1;2\n") == plain);                    // rows in another order
+  CHECK(resumed(";a;b\n0;7;7\n1;3;4\n0;1;2\n") == plain);             // twice: the later one
+  CHECK(resumed("\"\";\"a\";\"b\"\n\"0\";\"1\";2\n1;3;4\n") == plain);
+  CHECK(resumed(";a;b\n0;1;2\n1;3;4") == plain);  // an editor that ends no last line
+  CHECK(resumed(";a;note\n0;1;good\n1;3; so\t so\n") ==
+        ";a;note\n0;1;good\n1;3; so\t so\n2;9;\n");  // a column of one's own
+  CHECK(resumed(";a;a\n0;1;2\n1;3;4\n") == ";a;a\n0;1;2\n1;3;4\n2;9;\n");
+  CHECK(resumed(";a;b\n0;1;2\nsome words\n1;3;4\n").find("line 3: expected 3 fields") == 0);
+  CHECK(resumed(";a;b\n0;1;2;\n").find("line 2: expected 3 fields") == 0);
+  CHECK(resumed(";a,b\n0,1,2\n").find("line 2: expected 2 fields") == 0);  // commas
+  CHECK(resumed(";a;b\n0.0;1;2\n").find("line 2: expected an epoch number first") == 0);
+  CHECK(resumed(";a;b\n0;\"1;2\n1;3;4\n").find("line 2: expected") == 0);
+}
+
+TEST_CASE("A table that Delve left is gone on with, to the letter", "[csv][resume]") {
+  for (const std::string run : {"mlp_all_stats", "cnn_mean", "lstm_last_timestep"}) {
+    const std::string text = read(DELVE_TEST_DATA "/reference/" + run + "/expected.csv");
+    REQUIRE_FALSE(text.empty());
+    const std::string savefile = fresh("delve");
+    put(savefile + ".csv", text);
+    delve_test::Watched<CsvWriter, CsvOptions> watched(savefile, CsvOptions{1000});
+    watched.writer.write(record(1000, {}, {}));
+    CHECK(watched.messages.empty());
+    std::string kept = text;
+    kept.erase(std::remove(kept.begin(), kept.end(), '\r'), kept.end());
+    CHECK(read(savefile + ".csv").compare(0, kept.size(), kept) == 0);
+  }
+}
+
+TEST_CASE("An epoch costs a row, not the table", "[csv]") {
+  const std::string savefile = fresh("appended");
+  CsvWriter writer(savefile);
+  writer.write(record(0, {{"a", 1}}, {}));
+  // A link to the file sees what is appended to it, and not a file that replaces it.
+  std::filesystem::create_hard_link(savefile + ".csv", savefile + ".link");
+  writer.write(record(1, {{"a", 2}}, {}));
+  writer.write(record(2, {}, {}));
+  CHECK(read(savefile + ".link") == ";a\n0;1\n1;2\n2;\n");
+  writer.write(record(3, {{"b", 3}}, {}));
+  CHECK(read(savefile + ".link") == ";a\n0;1\n1;2\n2;\n");
+  CHECK(read(savefile + ".csv") == ";a;b\n0;1;\n1;2;\n2;;\n3;;3\n");
+}
+
+TEST_CASE("Two writers of one table leave it whole, and each tells of the other", "[csv][misuse]") {
+  const std::string savefile = fresh("two");
+  using Watched = delve_test::Watched<CsvWriter, CsvOptions>;
+  Watched first(savefile), second(savefile);
+  for (int epoch = 0; epoch < 4; ++epoch) {
+    first.writer.write(record(epoch, {{"first", epoch}}, {}));
+    second.writer.write(record(epoch, {{"the second", epoch}}, {}));
+  }
+  CHECK(read(savefile + ".csv") == ";the second\n0;0\n1;1\n2;2\n3;3\n");
+  for (const Watched* watched : {&first, &second}) {
+    REQUIRE(watched->messages.size() == 1);
+    CHECK(watched->messages[0].find("run.csv\" was changed or removed by something else") !=
+          std::string::npos);
+    CHECK(watched->messages[0].find("need a savefile each") != std::string::npos);
+  }
 }
 
 TEST_CASE("What could not be written is told once, and written when it can be", "[csv][faults]") {

@@ -27,6 +27,8 @@ struct CsvTable {
   std::vector<std::string> header;
   std::vector<Row> rows;      ///< each as wide as the header
   std::size_t torn_line = 0;  ///< the last line, if it was broken off (and left out); else 0
+  /// The last line, if it has all its cells and no end, so that the last one may be cut short.
+  std::size_t open_line = 0;
 };
 
 /// One line of CSV, its end included, filled up with empty cells to `width`.
@@ -135,18 +137,25 @@ class CsvReader {
 };
 
 /// Reads a table whose first line names the columns. Blank lines are skipped, "\r\n" ends a line
-/// too. `name` is the file's, for messages.
+/// too, and a byte order mark, which spreadsheets put first, is no part of a name. `name` is the
+/// file's, for messages.
 /// @throws std::runtime_error that says file, line and what was expected
 inline CsvTable parse_csv(std::string_view text, const std::string& name) {
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (text.substr(0, byte_order_mark.size()) == byte_order_mark) {
+    text.remove_prefix(byte_order_mark.size());
+  }
   CsvReader reader(text, name);
   CsvTable table;
   CsvTable::Row row;
   if (!reader.next(row)) reader.fail(1, "expected the names of the columns, found nothing");
   if (reader.in_quotes()) reader.fail(row.line, "expected a closing '\"'");
   table.header = std::move(row.cells);
+  if (!reader.line_ended()) table.open_line = row.line;
   const std::size_t width = table.header.size();
   while (reader.next(row)) {
     if (row.cells.size() == width && !reader.in_quotes()) {
+      if (!reader.line_ended()) table.open_line = row.line;
       table.rows.push_back(std::move(row));
     } else if (row.cells.size() <= width && !reader.line_ended()) {
       table.torn_line = row.line;

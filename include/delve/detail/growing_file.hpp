@@ -4,11 +4,18 @@
 #include <fcntl.h>   // open
 #include <unistd.h>  // fsync, ftruncate, lseek
 
-#include <cerrno>       // errno
-#include <exception>    // std::exception
-#include <string>       // std::string
-#include <string_view>  // std::string_view
-#include <utility>      // std::move
+#include <cerrno>        // errno
+#include <cstdint>       // std::uintmax_t
+#include <exception>     // std::exception
+#include <filesystem>    // std::filesystem::file_size
+#include <optional>      // std::optional
+#include <stdexcept>     // std::runtime_error
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::error_code
+#include <utility>       // std::exchange, std::move
+
+#include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/files.hpp>
 
@@ -37,16 +44,29 @@ class GrowingFile {
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
-  /// Lets the first piece replace the file, whole or not at all; `text` comes before it.
+  /// Lets the next piece replace the file, whole or not at all; `text` comes before it.
   void begin_with(std::string text) {
     pending_ = std::move(text);
     replaces_ = true;
   }
 
-  /// @throws std::exception where the file cannot be written, unless that was said already
+  /// Whether the file has the size that the last piece left it with.
+  [[nodiscard]] bool is_as_left() const {
+    std::error_code not_there;
+    return !size_ || std::filesystem::file_size(path_, not_there) == *size_;
+  }
+
+  /// @throws std::exception where the file cannot be written, or is not as it was left, unless that
+  ///   was said already
   void add(std::string_view piece) {
+    const bool is_strange = !is_as_left();
     pending_ += piece;
     save();
+    if (!is_strange || !failure_.empty() || std::exchange(was_strange_, true)) return;
+    throw std::runtime_error(fmt::format(
+        "\"{}\" was changed or removed by something else than this writer, which goes on "
+        "with it; trackers that run at once need a savefile each",
+        path_));
   }
 
   /// Tries a last time to write what waits.
@@ -66,21 +86,26 @@ class GrowingFile {
       } else {
         append_to_file(path_, pending_);
       }
-      replaces_ = false;
-      pending_.clear();
-      failure_.clear();
     } catch (const std::exception& error) {
       // A disk stays full for many epochs: one report is enough.
       const bool is_new = failure_ != error.what();
       failure_ = error.what();
-      if (is_new) throw;
+      if (is_new) throw std::runtime_error(failure_ + "; it is tried again with every epoch");
+      return;
     }
+    replaces_ = false;
+    pending_.clear();
+    failure_.clear();
+    std::error_code not_there;
+    size_ = std::filesystem::file_size(path_, not_there);
   }
 
   std::string path_;
   std::string pending_;
   bool replaces_ = false;
   std::string failure_;  ///< why the file is behind; empty: it is not
+  bool was_strange_ = false;
+  std::optional<std::uintmax_t> size_;  ///< after the last piece
 };
 
 }  // namespace delve::detail

@@ -8,9 +8,10 @@
 #include <cstdint>      // std::int64_t
 #include <iostream>     // std::cout
 #include <ostream>      // std::ostream
+#include <stdexcept>    // std::runtime_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::move
+#include <utility>      // std::exchange, std::move
 #include <vector>       // std::vector
 
 #include <fmt/format.h>
@@ -30,7 +31,7 @@ struct ConsoleOptions {
 
 /// Prints a table at the end of each epoch: a line a layer, with its width d, and for training and
 /// evaluation, where there was any, the number of data points n, its statistics, and its saturation
-/// as a bar.
+/// as a bar. A table that its stream does not take is lost, which is told once.
 class ConsoleWriter final : public Writer {
  public:
   explicit ConsoleWriter(const ConsoleOptions& options = {}) : options_(options) {}
@@ -43,7 +44,7 @@ class ConsoleWriter final : public Writer {
     }
     text += "\n\n";
     if (!record.layers.empty()) text += table_of(record);
-    *options_.out << text << std::flush;
+    print(text);
   }
 
  private:
@@ -78,6 +79,21 @@ class ConsoleWriter final : public Writer {
       if (layer.mode == mode && layer.layer == name) return &layer;
     }
     return nullptr;
+  }
+
+  void print(const std::string& text) {
+    std::ostream& out = *options_.out;
+    const bool was_good = out.good();
+    out << text << std::flush;
+    if (out.good()) {
+      has_failed_ = false;
+      return;
+    }
+    // What failed here must not silence the epochs to come, nor what the program prints itself.
+    if (was_good) out.clear();
+    if (std::exchange(has_failed_, true)) return;
+    throw std::runtime_error(
+        "a table could not be printed: its stream failed (is the disk full, or the file closed?)");
   }
 
   /// Adds the columns of one mode, if there is any layer in it: n, each statistic, and the bar.
@@ -177,6 +193,7 @@ class ConsoleWriter final : public Writer {
   }
 
   ConsoleOptions options_;
+  bool has_failed_ = false;
 };
 
 }  // namespace delve

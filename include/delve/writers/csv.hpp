@@ -4,18 +4,19 @@
 #include <cmath>          // std::isnan
 #include <cstddef>        // std::size_t
 #include <cstdint>        // std::int64_t
-#include <exception>      // std::exception
 #include <map>            // std::map
 #include <optional>       // std::optional
 #include <string>         // std::string
+#include <string_view>    // std::string_view
 #include <unordered_map>  // std::unordered_map
-#include <utility>        // std::exchange, std::move
+#include <utility>        // std::move
 #include <vector>         // std::vector
 
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/csv_table.hpp>
 #include <delve/detail/files.hpp>
+#include <delve/detail/growing_file.hpp>
 #include <delve/detail/initial_epoch.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
@@ -32,24 +33,27 @@ struct CsvOptions {
 /// has an empty name; the others come in the order of their first appearance, named as add_scalar()
 /// or value_name() has it. Numbers read back to the same double; a missing value is an empty cell.
 ///
-/// The file is replaced whole at every epoch, or left as it was. What could not be written is
-/// written with the next epoch, or at the end.
+/// A row is appended, whole or not at all. Where that is not enough (a new column, an epoch that
+/// comes again, a file that something else changed), the file is replaced whole, or left as it was.
+/// What could not be written is written with the next epoch, or at the end.
 class CsvWriter final : public Writer {
  public:
   /// Makes the folders above the file.
   /// @throws std::invalid_argument for a bad option; std::runtime_error if a folder cannot be made,
   ///   or if the table to resume from cannot be read or is malformed
   explicit CsvWriter(const std::string& savefile, const CsvOptions& options = {})
-      : path_(detail::prepare_savefile(savefile) + ".csv") {
+      : file_(detail::prepare_savefile(savefile) + ".csv") {
     const std::int64_t initial_epoch = detail::checked_initial_epoch(options.initial_epoch);
     if (initial_epoch > 0) resume(initial_epoch);
   }
 
   /// Where the table is written, as an absolute path.
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
 
  protected:
   void write_epoch(const EpochRecord& record) override {
+    const std::size_t old_width = header_.size();
+    const bool is_later = rows_.empty() || rows_.rbegin()->first < record.epoch;
     std::vector<std::string>& row = rows_[record.epoch];
     row = {fmt::format("{}", record.epoch)};
     for (const auto& [name, value] : record.scalars) set(row, name, value);
@@ -58,13 +62,18 @@ class CsvWriter final : public Writer {
         set(row, value_name(layer.mode, value.quantity, layer.layer), value.value);
       }
     }
-    save();
+    const bool is_appended =
+        is_begun_ && is_later && header_.size() == old_width && file_.is_as_left();
+    is_begun_ = true;
+    if (is_appended) {
+      file_.add(detail::csv_line(row, header_.size()));
+    } else {
+      file_.begin_with("");
+      file_.add(text());
+    }
   }
 
-  void finish() override {
-    const bool is_behind = !std::exchange(failure_, {}).empty();
-    if (is_behind) save();
-  }
+  void finish() override { file_.finish(); }
 
  private:
   void set(std::vector<std::string>& row, const std::string& name, double value) {
@@ -79,43 +88,35 @@ class CsvWriter final : public Writer {
     return place->second;
   }
 
-  void save() {
+  [[nodiscard]] std::string text() const {
     std::string text = detail::csv_line(header_);
     for (const auto& [epoch, row] : rows_) text += detail::csv_line(row, header_.size());
-    try {
-      detail::make_parent_folders(path_);
-      detail::replace_file(path_, text);
-      failure_.clear();
-    } catch (const std::exception& error) {
-      // A disk stays full for many epochs: one report is enough.
-      const bool is_new = failure_ != error.what();
-      failure_ = error.what();
-      if (is_new) throw;
-    }
+    return text;
   }
 
   void resume(std::int64_t initial_epoch) {
-    const std::optional<std::string> text = detail::read_file(path_);
+    const std::optional<std::string> text = detail::read_file(path());
     if (!text) return;
-    detail::CsvTable table = detail::parse_csv(*text, path_);
-    detail::require_epoch_column(table, path_);
+    detail::CsvTable table = detail::parse_csv(*text, path());
+    detail::require_epoch_column(table, path());
     header_ = std::move(table.header);
     for (std::size_t i = 1; i < header_.size(); ++i) columns_.try_emplace(header_[i], i);
     for (detail::CsvTable::Row& row : table.rows) {
-      const std::int64_t epoch = detail::epoch_of_row(row, path_);
+      const std::int64_t epoch = detail::epoch_of_row(row, path());
       if (epoch < initial_epoch) rows_.insert_or_assign(epoch, std::move(row.cells));
     }
-    if (table.torn_line > 0) {
-      report(fmt::format("\"{}\", line {}: the last line is broken off and was left out", path_,
-                         table.torn_line));
-    }
+    const auto report_line = [&](std::size_t line, std::string_view fault) {
+      if (line > 0) report(fmt::format("\"{}\", line {}: {}", path(), line, fault));
+    };
+    report_line(table.torn_line, "the last line is broken off and was left out");
+    report_line(table.open_line, "the last line has no end; its last cell may be cut short");
   }
 
-  std::string path_;
+  detail::GrowingFile file_;
+  bool is_begun_ = false;
   std::vector<std::string> header_{""};
   std::unordered_map<std::string, std::size_t> columns_;
   std::map<std::int64_t, std::vector<std::string>> rows_;
-  std::string failure_;  ///< why the file is behind rows_; empty: it is not
 };
 
 }  // namespace delve

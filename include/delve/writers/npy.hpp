@@ -14,6 +14,7 @@
 #include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::error_code
+#include <utility>       // std::exchange
 #include <vector>        // std::vector
 
 #include <fmt/format.h>  // fmt::format
@@ -70,6 +71,14 @@ class NpyWriter final : public Writer {
 
  protected:
   void write_epoch(const EpochRecord& record) override {
+    std::error_code error;
+    const bool is_gone = !std::filesystem::exists(folder_, error) && !error;
+    if (is_gone && !std::exchange(was_gone_, true)) {
+      report(
+          fmt::format("\"{}\" was removed by something else than this writer, which makes it anew; "
+                      "the arrays that were in it are gone",
+                      folder_.string()));
+    }
     for (const auto& [name, value] : record.scalars) {
       if (!std::isnan(value)) save(name, record.epoch, detail::npy_bytes(value));
     }
@@ -103,7 +112,9 @@ class NpyWriter final : public Writer {
       detail::make_parent_folders(path);
       detail::replace_file(path, bytes);
     } catch (const detail::FileError& error) {
-      if (++faults_[error.reason()] == 1) report(error.what());
+      if (++faults_[error.reason()] == 1) {
+        report(fmt::format("{}; that array, and others that fail so, are left out", error.what()));
+      }
     }
   }
 
@@ -169,6 +180,7 @@ class NpyWriter final : public Writer {
 
   std::filesystem::path folder_;
   std::optional<std::string> zip_;
+  bool was_gone_ = false;
   std::map<std::string, std::size_t> faults_;
 };
 
