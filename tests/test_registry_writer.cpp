@@ -132,3 +132,13 @@ TEST_CASE("A writer never throws for a fault, and refuses to write when closed",
   CHECK_THROWS_AS(failing.write(delve_test::record(1, {}, {})), std::logic_error);
   CHECK_THROWS_AS(delve::FunctionWriter({}), std::invalid_argument);
 }
+
+TEST_CASE("What a writer throws may be anything", "[writer][faults]") {
+  delve::FunctionWriter writer([](const delve::EpochRecord&) { throw 1; });
+  std::vector<std::string> messages;
+  writer.on_problem([&](std::string_view message) { messages.emplace_back(message); });
+  CHECK_NOTHROW(writer.write({0, {}, {}}));
+  CHECK_NOTHROW(writer.close());
+  REQUIRE(messages.size() == 1);
+  CHECK_THAT(messages[0], ContainsSubstring("no std::exception"));
+}

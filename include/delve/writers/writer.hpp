@@ -78,6 +78,8 @@ class Writer {
       action();
     } catch (const std::exception& error) {
       report(error.what());
+    } catch (...) {
+      report("a writer threw something that is no std::exception; let it throw one that says why");
     }
     if (handler_) return;
     for (const std::string& message : std::exchange(unheard_, {})) {
