@@ -9,11 +9,13 @@
 #include <stdexcept>    // std::invalid_argument
 #include <tuple>        // std::get
 #include <type_traits>  // std::is_same_v
+#include <utility>      // std::move
 #include <vector>       // std::vector
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <delve/detail/memory.hpp>
 #include <delve/detail/plain_mode.hpp>
 
 namespace delve {
@@ -56,6 +58,7 @@ class Covariance {
   ///   of the features. It is not kept. An empty batch changes nothing. Where its device is not
   ///   that of the sums, they follow it.
   /// @throws std::invalid_argument where the shape or the type is another, or d is not as before
+  /// @throws std::runtime_error where d × d numbers are more than the host's memory
   void update(const at::Tensor& rows);
 
   /// Adds all that another accumulator has seen, as if this one had seen it too. The result of the
@@ -105,6 +108,7 @@ class Covariance {
  private:
   void begin(const at::Tensor& rows);
   void move_to(at::Device device);
+  void foresee_sums() const;
   void append(const at::Tensor& rows, std::int64_t count);
   void flush();
   void choose_shift(const at::Tensor& rows, const at::Tensor& first_row);
@@ -253,11 +257,11 @@ inline void add_lower_triangle(at::Tensor& sum, const at::Tensor& matrix) {
 
 template <typename Scalar>
 void Covariance<Scalar>::update(const at::Tensor& rows) {
-  if ((rows.dim() != 2 && rows.dim() != 3) || !rows.is_floating_point()) {
+  if ((rows.dim() != 2 && rows.dim() != 3) || !rows.is_floating_point() || rows.is_meta()) {
     throw std::invalid_argument(
         fmt::format("delve::Covariance::update: rows must be (n, d) or (b, n, d) of a floating "
-                    "type; these have {} axes and type {}",
-                    rows.dim(), c10::toString(rows.scalar_type())));
+                    "type, with data; these have {} axes, type {} and device {}",
+                    rows.dim(), c10::toString(rows.scalar_type()), rows.device().str()));
   }
   if (rows.numel() == 0) return;
   const detail::PlainMode plain;
@@ -273,6 +277,7 @@ void Covariance<Scalar>::update(const at::Tensor& rows) {
     append(rows, count);
   } else {
     const at::Tensor samples = rows.dim() == 3 ? rows : rows.unsqueeze(1);
+    foresee_sums();
     choose_shift(detail::some_of(samples), samples[0][0]);
     fold(samples, at::full_like(count_, static_cast<double>(count)));
   }
@@ -293,9 +298,23 @@ template <typename Scalar>
 void Covariance<Scalar>::move_to(at::Device device) {
   flush();
   waiting_ = at::Tensor();
-  for (at::Tensor* sums : {&shift_, &scale_, &count_, &skipped_, &sum_, &product_}) {
-    if (sums->defined()) *sums = sums->to(device);
+  // All or none: a device may have no room for the last of them.
+  std::vector<at::Tensor> moved;
+  for (const auto tensor : kTensors) {
+    const at::Tensor& here = this->*tensor;
+    moved.push_back(here.defined() ? here.to(device) : here);
   }
+  std::size_t next = 0;
+  for (const auto tensor : kTensors) this->*tensor = std::move(moved[next++]);
+}
+
+/// d × d numbers are refused before they are taken, on the host: a device says so by itself.
+template <typename Scalar>
+void Covariance<Scalar>::foresee_sums() const {
+  if (product_.defined() || !device().is_cpu()) return;
+  const double numbers = static_cast<double>(width_) * static_cast<double>(width_);
+  detail::require_memory(2 * sizeof(Scalar) * numbers,
+                         fmt::format("the covariance of {} features", width_));
 }
 
 template <typename Scalar>
@@ -334,6 +353,7 @@ typename Covariance<Scalar>::FiniteRows Covariance<Scalar>::finite_rows() const 
 template <typename Scalar>
 void Covariance<Scalar>::flush() {
   if (batch_ends_.empty()) return;
+  foresee_sums();
   const FiniteRows finite = finite_rows();
   const at::Tensor count = finite.rows.sum().to(at::kDouble);
   at::Tensor rows = waiting_rows();
@@ -515,6 +535,11 @@ template <typename Scalar>
 at::Tensor Covariance<Scalar>::matrix() {
   const detail::PlainMode plain;
   flush();
+  if (device().is_cpu()) {
+    const double numbers = static_cast<double>(width_) * static_cast<double>(width_);
+    detail::require_memory(3 * sizeof(double) * numbers,
+                           fmt::format("reporting {} features", width_));
+  }
   const at::Tensor mean = sum_.to(at::kDouble) / count_;
   const at::Tensor sigma = (product_.to(at::kDouble) / count_).sub_(at::outer(mean, mean)).tril_();
   return (sigma + sigma.tril(-1).t()).div_(scale_.to(at::kDouble).square());

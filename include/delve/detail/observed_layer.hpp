@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>   // std::any_of, std::max, std::min
-#include <array>       // std::array
-#include <atomic>      // std::atomic
-#include <cmath>       // NAN
-#include <cstddef>     // std::size_t
-#include <cstdint>     // std::int64_t
-#include <exception>   // std::exception
-#include <functional>  // std::hash
-#include <memory>      // std::make_shared, std::shared_ptr
-#include <mutex>       // std::mutex
-#include <optional>    // std::optional
-#include <string>      // std::string
-#include <utility>     // std::move, std::swap
-#include <vector>      // std::vector
+#include <algorithm>    // std::any_of, std::max, std::min
+#include <array>        // std::array
+#include <atomic>       // std::atomic
+#include <cmath>        // NAN
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <exception>    // std::exception
+#include <functional>   // std::hash
+#include <memory>       // std::make_shared, std::shared_ptr
+#include <mutex>        // std::mutex
+#include <optional>     // std::optional
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move, std::swap
+#include <vector>       // std::vector
 
 #include <fmt/format.h>
 #include <Eigen/Core>
@@ -172,7 +173,11 @@ class ObservedLayer {
         report.skipped_batches += stream.covariance.skipped_batches();
       } catch (const std::exception& error) {
         record->status = Status::NotConverged;
-        tell_once("its values could not be computed and are missing", error);
+        tell_once("its values could not be computed and are missing", error.what());
+      } catch (...) {
+        record->status = Status::NotConverged;
+        tell_once("its values could not be computed and are missing",
+                  "a statistic threw something that is no std::exception");
       }
     }
     return report;
@@ -207,7 +212,7 @@ class ObservedLayer {
       const PlainMode plain;
       action();
     } catch (const std::exception& error) {
-      tell_once("its output could not be taken in and is left out", error);
+      tell_once("its output could not be taken in and is left out", error.what());
     }
   }
 
@@ -328,10 +333,9 @@ class ObservedLayer {
     }
   }
 
-  void tell_once(const char* consequence, const std::exception& error) const {
+  void tell_once(const char* consequence, std::string_view what) const {
     // LibTorch's messages go on with a stack trace, and differ in it.
-    const std::string what = error.what();
-    const std::string reason = what.substr(0, what.find('\n'));
+    const std::string_view reason = what.substr(0, what.find('\n'));
     observation_->problems.tell_once(fmt::format("{} {}", consequence, name_),
                                      fmt::format("{}: {}: {}", name_, consequence, reason));
   }
