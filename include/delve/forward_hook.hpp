@@ -74,7 +74,8 @@ class [[nodiscard]] RemovableHandle {
 ///
 /// Thread-safe, but for that comparison: no thread may move or replace the weight of a hooked
 /// module while another runs operators of its kind. Never synchronises a device.
-/// @throws std::invalid_argument where the module's kind is not listed or it has no weight
+/// @throws std::invalid_argument where the module's kind is not listed. One without a weight, such
+///   as BatchNorm2d with affine(false), is taken, but its forwards are not recognised.
 inline RemovableHandle register_forward_hook(const ModuleView& module, ForwardHook hook) {
   const LayerKind* kind = layer_kind_of(module);
   if (kind == nullptr) {
