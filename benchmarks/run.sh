@@ -101,6 +101,9 @@ for per_dimension in 2 0.25; do
   ours report --samples-per-dimension $per_dimension "${report[@]}" --stats small
 done
 
+say "VGG16, a share of the data points"
+ours sampling ${quick:+--batches 2 --seeds 1}
+
 # Both print how many instructions benchmark_hooks runs for the steps that it is to run.
 by_valgrind() {
   valgrind --tool=callgrind --callgrind-out-file=/dev/null \

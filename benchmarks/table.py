@@ -166,6 +166,19 @@ def show_reports(lines):
                   "the same on both sides.")
 
 
+def show_sampling(lines):
+    rows = []
+    for (rate,), group in lines.where(measurement="sampling").groups("rate").items():
+        differences = [100 * difference for difference in group.all("differences")]
+        sizes = [abs(difference) for difference in differences]
+        rows.append([f"{rate:g}", f"{statistics.fmean(sizes):.2f}", f"{max(sizes):.2f}",
+                     f"{statistics.fmean(differences):+.2f}", in_unit(median(group.all("seconds"))),
+                     f"{len(group.all('seconds'))} × {group.lines[0]['layers']}"])
+    markdown("sample_rate(): saturation of VGG16's convolutions beside that of all data points, in "
+             "percentage points", ["rate", "mean error", "largest", "mean difference",
+                                   "what the tracker adds to 8 forwards", "draws × layers"], rows)
+
+
 def report_seconds(lines, **which):
     group = lines.where(measurement="report", **which)
     return median(group.all("seconds")) if group else None
@@ -269,6 +282,7 @@ def main():
     show_callbacks(lines)
     show_pairs(lines)
     show_reports(lines)
+    show_sampling(lines)
     show_recording(lines)
     show_stopped(lines)
     judge(lines)

@@ -4,7 +4,8 @@
 // Delve (Python); table.py sets the two side by side.
 
 #include <cmath>          // std::ceil, std::sqrt
-#include <cstdint>        // std::int64_t
+#include <cstddef>        // std::size_t
+#include <cstdint>        // std::int64_t, std::uint64_t
 #include <filesystem>     // std::filesystem
 #include <functional>     // std::function
 #include <memory>         // std::make_shared, std::shared_ptr
@@ -15,6 +16,7 @@
 #include <vector>         // std::vector
 
 #include <torch/nn/functional/loss.h>
+#include <torch/nn/functional/upsampling.h>
 #include <torch/optim/adam.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -44,6 +46,11 @@ struct ReportSettings {
   std::string stats = "leading";
   std::int64_t widest = 4096;
   int repeats = 3;
+};
+
+struct SamplingSettings {
+  int batches = 8;
+  int seeds = 3;
 };
 
 // What is asked for: what hangs on the leading eigenvalues, and what on all of them.
@@ -242,6 +249,66 @@ void measure_reports(const ReportSettings& settings) {
       .print();
 }
 
+/// Pictures that are smooth, as photographs are: noise of 8 × 8, made larger.
+torch::Tensor smooth_pictures(std::int64_t batch) {
+  namespace F = torch::nn::functional;
+  return F::interpolate(torch::randn({batch, 3, 8, 8}), F::InterpolateFuncOptions()
+                                                            .size(std::vector<std::int64_t>{32, 32})
+                                                            .mode(torch::kBilinear)
+                                                            .align_corners(false));
+}
+
+/// By how much the saturation of VGG16's convolutions changes where only some of their data points
+/// are taken.
+void measure_sampling(const SamplingSettings& settings) {
+  const torch::NoGradGuard no_grad;
+  const examples::VGG model;
+  model->eval();
+  std::vector<torch::Tensor> batches;
+  for (int i = 0; i < settings.batches; ++i) batches.push_back(smooth_pictures(64));
+
+  struct Trial {
+    std::vector<double> saturation;
+    double seconds;
+  };
+  const auto trial = [&](double rate, int seed) {
+    delve::CheckLayerSat<> tracker(
+        "", "csv", model,
+        quiet({"lsat"})
+            .nosave(true)
+            .ignore_layer_names({"classifier-0", "classifier-3", "classifier-6"})
+            .sample_rate(rate)
+            .sample_seed(static_cast<std::uint64_t>(seed)));
+    Trial result{{}, benchmarks::seconds([&] {
+                   for (const torch::Tensor& batch : batches) model->forward(batch);
+                 })};
+    for (const delve::LayerRecord& layer : tracker.add_saturations().layers) {
+      result.saturation.push_back(layer.values.front().value);
+    }
+    return result;
+  };
+  const double untracked = benchmarks::seconds([&] {
+    for (const torch::Tensor& batch : batches) model->forward(batch);
+  });
+  const Trial all = trial(1, 0);
+  for (const double rate : {1.0, 0.5, 0.2, 0.1, 0.05}) {
+    std::vector<double> differences, times;
+    for (int seed = 0; seed < settings.seeds; ++seed) {
+      const Trial some = trial(rate, seed);
+      times.push_back(some.seconds - untracked);
+      for (std::size_t i = 0; i < all.saturation.size(); ++i) {
+        differences.push_back(some.saturation[i] - all.saturation[i]);
+      }
+    }
+    benchmarks::Line("sampling")
+        .add("rate", rate)
+        .add("layers", static_cast<int>(all.saturation.size()))
+        .add("differences", differences)
+        .add("seconds", times)
+        .print();
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -272,6 +339,14 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   report_command->add_option("--repeats", report.repeats, "Reports")->capture_default_str();
   report_command->callback([&] { measure = [&] { measure_reports(report); }; });
+
+  SamplingSettings sampling;
+  CLI::App* sampling_command = app.add_subcommand("sampling", "The error that sample_rate() makes");
+  sampling_command->add_option("--batches", sampling.batches, "Batches of 64 pictures")
+      ->capture_default_str();
+  sampling_command->add_option("--seeds", sampling.seeds, "Draws at each rate")
+      ->capture_default_str();
+  sampling_command->callback([&] { measure = [&] { measure_sampling(sampling); }; });
 
   return examples::run_program(app, argc, argv, [&] {
     torch::manual_seed(0);
