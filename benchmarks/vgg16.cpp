@@ -262,7 +262,7 @@ torch::Tensor smooth_pictures(std::int64_t batch) {
 /// are taken.
 void measure_sampling(const SamplingSettings& settings) {
   const torch::NoGradGuard no_grad;
-  const examples::VGG model;
+  examples::VGG model;
   model->eval();
   std::vector<torch::Tensor> batches;
   for (int i = 0; i < settings.batches; ++i) batches.push_back(smooth_pictures(64));
