@@ -39,10 +39,21 @@ constexpr std::size_t kThreads = 8;
 constexpr int kEpochs = 3;
 constexpr int kBatches = 4;
 
+/// Several threads of an operator share out their work differently from run to run. LibTorch keeps
+/// their number for each thread that calls operators.
+void compute_reproducibly() {
+  at::set_num_threads(1);
+}
+
 /// Runs a function in many threads at once, each with its number.
 void in_threads(std::size_t count, const std::function<void(std::size_t)>& function) {
   std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < count; ++i) threads.emplace_back(function, i);
+  for (std::size_t i = 0; i < count; ++i) {
+    threads.emplace_back([&function, i] {
+      compute_reproducibly();
+      function(i);
+    });
+  }
   for (std::thread& thread : threads) thread.join();
 }
 
@@ -54,11 +65,17 @@ struct Job {
 };
 
 Job job_of(std::size_t number) {
-  at::set_num_threads(1);  // several share out their work differently from run to run
+  compute_reproducibly();
   torch::manual_seed(kSeed + number);
   Job job;
   for (int i = 0; i < kEpochs * kBatches; ++i) job.batches.push_back(pictures(40));
   return job;
+}
+
+std::vector<Job> jobs_of(std::size_t count) {
+  std::vector<Job> jobs;
+  for (std::size_t i = 0; i < count; ++i) jobs.push_back(job_of(i));
+  return jobs;
 }
 
 /// Trains one batch, by gradient descent.
@@ -111,14 +128,9 @@ TEST_CASE("Eight threads train and report as each of them alone", "[threads]") {
   const bool beside = GENERATE(false, true);
   CAPTURE(beside);
   const auto stats = quiet().stats({"lsat", "idim", "trc"});
-  std::vector<Job> untracked;
-  std::vector<Job> alone;
-  std::vector<Job> together;
-  for (std::size_t i = 0; i < kThreads; ++i) {
-    untracked.push_back(job_of(i));
-    alone.push_back(job_of(i));
-    together.push_back(job_of(i));
-  }
+  std::vector<Job> untracked = jobs_of(kThreads);
+  std::vector<Job> alone = jobs_of(kThreads);
+  std::vector<Job> together = jobs_of(kThreads);
   for (Job& job : untracked) train(job, nullptr, {});
   for (Job& job : alone) {
     CheckLayerSat tracker("unused", "csv", job.net, stats);
@@ -183,14 +195,9 @@ TEST_CASE("Of a model that threads share, every forward counts", "[threads]") {
 TEST_CASE("Trackers come and go while others train", "[threads]") {
   CAPTURE(kSeed);
   constexpr std::size_t trainers = 4;
-  std::vector<Job> jobs;
-  std::vector<Job> untracked;
-  std::vector<Job> passing;
-  for (std::size_t i = 0; i < trainers; ++i) {
-    jobs.push_back(job_of(i));
-    untracked.push_back(job_of(i));
-    passing.push_back(job_of(i));
-  }
+  std::vector<Job> jobs = jobs_of(trainers);
+  std::vector<Job> untracked = jobs_of(trainers);
+  std::vector<Job> passing = jobs_of(trainers);
   for (Job& job : untracked) train(job, nullptr, {});
   std::atomic<std::size_t> at_work{trainers};
   std::atomic<int> wrong{0};

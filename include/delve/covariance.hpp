@@ -7,6 +7,7 @@
 #include <cstdint>      // std::int64_t
 #include <cstring>      // std::memcpy
 #include <stdexcept>    // std::invalid_argument
+#include <string_view>  // std::string_view
 #include <tuple>        // std::get
 #include <type_traits>  // std::is_same_v
 #include <utility>      // std::move
@@ -108,6 +109,7 @@ class Covariance {
  private:
   void begin(const at::Tensor& rows);
   void move_to(at::Device device);
+  void foresee(std::size_t bytes_a_number, std::string_view purpose) const;
   void foresee_sums() const;
   void append(const at::Tensor& rows, std::int64_t count);
   void flush();
@@ -310,11 +312,16 @@ void Covariance<Scalar>::move_to(at::Device device) {
 
 /// d × d numbers are refused before they are taken, on the host: a device says so by itself.
 template <typename Scalar>
+void Covariance<Scalar>::foresee(std::size_t bytes_a_number, std::string_view purpose) const {
+  if (!device().is_cpu()) return;
+  const auto width = static_cast<double>(width_);
+  detail::require_memory(static_cast<double>(bytes_a_number) * width * width,
+                         fmt::format("{} {} features", purpose, width_));
+}
+
+template <typename Scalar>
 void Covariance<Scalar>::foresee_sums() const {
-  if (product_.defined() || !device().is_cpu()) return;
-  const double numbers = static_cast<double>(width_) * static_cast<double>(width_);
-  detail::require_memory(2 * sizeof(Scalar) * numbers,
-                         fmt::format("the covariance of {} features", width_));
+  if (!product_.defined()) foresee(2 * sizeof(Scalar), "the covariance of");
 }
 
 template <typename Scalar>
@@ -535,11 +542,7 @@ template <typename Scalar>
 at::Tensor Covariance<Scalar>::matrix() {
   const detail::PlainMode plain;
   flush();
-  if (device().is_cpu()) {
-    const double numbers = static_cast<double>(width_) * static_cast<double>(width_);
-    detail::require_memory(3 * sizeof(double) * numbers,
-                           fmt::format("reporting {} features", width_));
-  }
+  foresee(3 * sizeof(double), "reporting");
   const at::Tensor mean = sum_.to(at::kDouble) / count_;
   const at::Tensor sigma = (product_.to(at::kDouble) / count_).sub_(at::outer(mean, mean)).tril_();
   return (sigma + sigma.tril(-1).t()).div_(scale_.to(at::kDouble).square());

@@ -91,23 +91,10 @@ struct HookTable {
     const ForwardOperator* forward;
   };
 
-  void add(const std::shared_ptr<HookTarget>& target) {
-    targets.push_back(target);
-    target->module().visit([&](const ModuleView& module) {
-      const torch::Tensor weight = target->kind().weight(module);
-      if (weight.defined()) by_storage[storage_of(weight)].push_back(target);
-    });
-    if (!kinds.insert(&target->kind()).second) return;
-    for (const ForwardOperator& forward : target->kind().operators) {
-      operators[forward.name].push_back({&target->kind(), &forward});
-    }
-  }
-
   std::uint64_t version;
   Targets targets;
   std::unordered_map<const c10::StorageImpl*, Targets> by_storage;
-  std::unordered_set<const LayerKind*> kinds;
-  std::unordered_map<std::string_view, std::vector<Operator>> operators;  // of these kinds, by name
+  std::unordered_map<std::string_view, std::vector<Operator>> operators;  // by name
 };
 
 /// The process's hooks. LibTorch is given our callback with the first hook and it is taken back
@@ -155,7 +142,19 @@ class HookRegistry {
   std::shared_ptr<const HookTable> make_table() const {
     auto table = std::make_shared<HookTable>();
     table->version = version_.load(std::memory_order_relaxed);
-    for (const std::shared_ptr<HookTarget>& target : targets_) table->add(target);
+    std::unordered_set<const LayerKind*> kinds;
+    for (const std::shared_ptr<HookTarget>& target : targets_) {
+      const LayerKind& kind = target->kind();
+      table->targets.push_back(target);
+      target->module().visit([&](const ModuleView& module) {
+        const torch::Tensor weight = kind.weight(module);
+        if (weight.defined()) table->by_storage[storage_of(weight)].push_back(target);
+      });
+      if (!kinds.insert(&kind).second) continue;
+      for (const ForwardOperator& forward : kind.operators) {
+        table->operators[forward.name].push_back({&kind, &forward});
+      }
+    }
     return table;
   }
 

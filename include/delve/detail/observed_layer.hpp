@@ -168,16 +168,17 @@ class ObservedLayer {
                        data.is_frozen};
     for (LayerRecord* record : {&report.train, &report.eval}) {
       Stream& stream = data.streams[index(record->mode)];
+      const auto give_up = [&](std::string_view reason) {
+        record->status = Status::NotConverged;
+        tell_once("its values could not be computed and are missing", reason);
+      };
       try {
         measure(stream, *record);
         report.skipped_batches += stream.covariance.skipped_batches();
       } catch (const std::exception& error) {
-        record->status = Status::NotConverged;
-        tell_once("its values could not be computed and are missing", error.what());
+        give_up(error.what());
       } catch (...) {
-        record->status = Status::NotConverged;
-        tell_once("its values could not be computed and are missing",
-                  "a statistic threw something that is no std::exception");
+        give_up("a statistic threw something that is no std::exception");
       }
     }
     return report;
