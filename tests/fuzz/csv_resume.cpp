@@ -33,15 +33,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string text = delve_fuzz::text_of(data, size);
   const std::string savefile = (folder.emptied() / "run").string();
   const std::string path = savefile + ".csv";
-  delve_test::put(path, text);
-  if (!delve_fuzz::accepts(path, [&] { go_on(savefile); })) {
-    require(delve_test::read(path) == text, "what cannot be gone on from stays as it was");
-    return 0;
-  }
+  const auto written = delve_fuzz::gone_on(path, text, [&] { go_on(savefile); });
+  if (!written) return 0;
 
-  const std::string written = delve_test::read(path);
   const CsvTable before = delve::detail::parse_csv(text, "before");
-  const CsvTable after = delve::detail::parse_csv(written, "after");
+  const CsvTable after = delve::detail::parse_csv(*written, "after");
   require(after.torn_line == 0 && !after.rows.empty(), "the table is whole");
   for (std::size_t i = 0; i < after.rows.size(); ++i) {
     const auto epoch = delve::detail::epoch_of_row(after.rows[i], "after");
@@ -58,7 +54,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
               "rows are kept to the letter");
     }
   }
-  go_on(savefile);
-  require(delve_test::read(path) == written, "going on from the same epoch gives the same table");
   return 0;
 }

@@ -11,6 +11,7 @@
 #include <cstdlib>       // std::abort
 #include <filesystem>    // std::filesystem
 #include <iostream>      // std::cerr
+#include <optional>      // std::optional
 #include <set>           // std::multiset
 #include <stdexcept>     // std::runtime_error
 #include <string>        // std::string
@@ -21,6 +22,8 @@
 #include <fmt/format.h>
 
 #include <delve/record.hpp>
+
+#include "records.hpp"
 
 /// Takes one input; libFuzzer calls it, and replay.cpp.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -52,6 +55,22 @@ bool accepts(std::string_view file, const Action& action) {
             fmt::format("\"{}\" names the file {}", refusal.what(), file));
     return false;
   }
+}
+
+/// What a file of these bytes becomes where a run goes on from it, which must give the same when it
+/// is done again; nothing where the file is refused, and must stay as it was.
+template <typename Action>
+std::optional<std::string> gone_on(const std::string& path, const std::string& text,
+                                   const Action& go_on) {
+  delve_test::put(path, text);
+  if (!accepts(path, go_on)) {
+    require(delve_test::read(path) == text, "what cannot be gone on from stays as it was");
+    return std::nullopt;
+  }
+  std::string written = delve_test::read(path);
+  go_on();
+  require(delve_test::read(path) == written, "going on from the same epoch gives the same file");
+  return written;
 }
 
 /// The first line of a text, which is taken off it.
