@@ -44,6 +44,8 @@ source "$here/../cmake/setup.sh"
 benchmark_packages=(
   "libbenchmark-dev  -        times single steps"
   "libcli11-dev      -        command line of the benchmarks"
+  "nlohmann-json3-dev  -      the soak writes JSON lines"
+  "libprotozero-dev  -        and TensorBoard's events"
   "valgrind          valgrind counts instructions"
   "python3           python3  makes the tables"
 )
@@ -58,7 +60,6 @@ mkdir -p "$output"
 output=$(cd "$output" && pwd)
 lines=$output/lines.jsonl
 : >"$lines"
-if [[ -n $quick ]]; then pictures=$output; else pictures=$root/docs/images; fi
 
 # Adds what a command prints to the measurements.
 measure() {
@@ -150,8 +151,8 @@ fi
 
 say "Growth"
 "$programs/benchmark_growth" --output "$output" ${quick:+--widest 512 --seconds 0.1}
-gnuplot -e "tables='$output'; pictures='$pictures'" "$here/growth.gp"
-echo "Pictures: $pictures/performance_*.png"
+gnuplot -e "tables='$output'; pictures='$output'" "$here/growth.gp"
+echo "Pictures: $output/performance_*.png"
 
 say "Single steps"
 "$programs/benchmark_steps" --benchmark_out="$output/steps.json" --benchmark_out_format=json \

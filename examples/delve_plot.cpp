@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 
 // Draws pictures from a table that delve, or Delve (Python), left: again, in another format, or of
-// other statistics. It writes nothing but the pictures that it names.
+// other statistics; or compares the tables of several runs, a line a run. It writes nothing but the
+// pictures that it names.
 
-#include <algorithm>    // std::any_of
+#include <algorithm>    // std::any_of, std::count
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <cstdio>       // stderr
 #include <cstdlib>      // EXIT_FAILURE, EXIT_SUCCESS
 #include <exception>    // std::exception
 #include <filesystem>   // std::filesystem::path
+#include <map>          // std::map
 #include <optional>     // std::optional
 #include <set>          // std::set
 #include <stdexcept>    // std::runtime_error
@@ -21,8 +23,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
+#include <delve/detail/comparison_script.hpp>
 #include <delve/detail/csv_records.hpp>
 #include <delve/detail/files.hpp>
+#include <delve/detail/gnuplot.hpp>
+#include <delve/detail/picture_file.hpp>
+#include <delve/detail/plot_script.hpp>
+#include <delve/detail/process.hpp>
 #include <delve/detail/text.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/plot.hpp>
@@ -30,7 +37,7 @@
 namespace {
 
 struct Settings {
-  std::string table;
+  std::vector<std::string> tables;
   std::string output;
   std::string format = "png";
   std::string epochs = "last";
@@ -39,17 +46,22 @@ struct Settings {
 
 void add_options(CLI::App& app, Settings& settings) {
   delve::PlotOptions& plot = settings.plot;
-  app.add_option("TABLE", settings.table, "Table to draw from, as the csv writer leaves it")
+  app.add_option("TABLE", settings.tables,
+                 "Table to draw from, as the csv writer leaves it. Several are compared: pictures "
+                 "hold a line a table")
       ->required();
   app.add_option("--output", settings.output,
-                 "Beginning of the pictures' names [the table's, without .csv]");
+                 "Beginning of the pictures' names [the table's, without .csv; of several: "
+                 "comparison, beside the first]");
   app.add_option("--format", settings.format, "Format of the pictures")
       ->check(CLI::IsMember({"png", "svg", "pdf"}))
       ->capture_default_str();
   app.add_option("--stats", plot.stats, "Statistics to draw, such as lsat,idim [all]")
       ->delimiter(',')
       ->allow_extra_args(false);
-  app.add_option("--epochs", settings.epochs, "Epochs that get pictures: last, all, or a number")
+  app.add_option("--epochs", settings.epochs,
+                 "Epochs that get pictures: last, all, or a number; of several tables last or a "
+                 "number")
       ->capture_default_str();
   app.add_flag("--heat-map,!--no-heat-map", plot.heat_map, "Saturation over all epochs [drawn]");
   app.add_flag("--animation", plot.animation, "Saturation over all epochs, in motion, as a GIF");
@@ -110,14 +122,18 @@ std::set<std::int64_t> chosen_epochs(const std::string& wanted,
   return {*epoch};
 }
 
-void run(Settings settings) {
-  const std::vector<delve::EpochRecord> records = read_table(settings.table);
+/// The name without ".csv".
+std::filesystem::path without_extension(std::filesystem::path table) {
+  return table.extension() == ".csv" ? table.replace_extension() : table;
+}
+
+void draw_one(const Settings& settings) {
+  const std::string& table = settings.tables.front();
+  const std::vector<delve::EpochRecord> records = read_table(table);
   require_stats(settings.plot.stats, records);
   const std::set<std::int64_t> epochs = chosen_epochs(settings.epochs, records);
-  std::filesystem::path output = settings.output.empty() ? settings.table : settings.output;
-  if (settings.output.empty() && output.extension() == ".csv") output.replace_extension();
-  settings.plot.format = *delve::detail::picture_format(settings.format);
-  settings.plot.remove_stale = false;
+  const std::filesystem::path output =
+      settings.output.empty() ? without_extension(table) : std::filesystem::path(settings.output);
 
   delve::PlotWriter writer(output.string(), settings.plot);
   std::vector<std::string> problems;
@@ -141,10 +157,100 @@ void run(Settings settings) {
   if (pictures == 0) throw std::runtime_error("there is nothing to draw in these epochs");
 }
 
+/// An epoch of a table, and what it is called beside others.
+struct Run {
+  std::string name;
+  delve::EpochRecord record;
+};
+
+/// "resnet18, epoch 9, test-accuracy 0.52"
+std::string key_of(const std::string& table, const delve::EpochRecord& record,
+                   const std::string& metric) {
+  std::string key =
+      fmt::format("{}, epoch {}", without_extension(table).filename().string(), record.epoch);
+  for (const auto& [name, value] : record.scalars) {
+    if (name == metric) key += fmt::format(", {} {:.4g}", name, value);
+  }
+  return key;
+}
+
+std::vector<Run> read_runs(const Settings& settings) {
+  if (settings.epochs == "all") {
+    throw std::runtime_error("--epochs all is for one table; of several, last or a number");
+  }
+  std::vector<Run> runs;
+  for (const std::string& table : settings.tables) {
+    const std::vector<delve::EpochRecord> records = read_table(table);
+    require_stats(settings.plot.stats, records);
+    const std::int64_t epoch = *chosen_epochs(settings.epochs, records).begin();
+    for (const delve::EpochRecord& record : records) {
+      if (record.epoch != epoch) continue;
+      runs.push_back({key_of(table, record, settings.plot.primary_metric), record});
+    }
+  }
+  return runs;
+}
+
+void draw_comparison(const Settings& settings) {
+  namespace detail = delve::detail;
+  const std::vector<Run> runs = read_runs(settings);
+  const std::string output =
+      settings.output.empty()
+          ? std::filesystem::path(settings.tables.front()).replace_filename("comparison").string()
+          : settings.output;
+  // Its constructor checks what of the options concerns the looks of a picture.
+  const delve::PlotWriter checked(output, settings.plot);
+  const auto gnuplot = detail::find_program(settings.plot.gnuplot);
+  if (!gnuplot) throw std::runtime_error(detail::was_not_found(settings.plot.gnuplot));
+  const detail::PlotStyle style{settings.plot.title,
+                                {settings.plot.width, settings.plot.height},
+                                settings.plot.font,
+                                settings.plot.font_size};
+  const detail::PictureKind& kind = detail::picture_kind(settings.plot.format);
+
+  std::size_t pictures = 0;
+  for (const delve::Mode mode : {delve::Mode::Train, delve::Mode::Eval}) {
+    // A picture for each statistic that any of the runs has.
+    std::map<std::string, std::vector<detail::ComparedRun>> compared;
+    for (const Run& run : runs) {
+      for (const detail::PlotData& data : detail::plot_data(run.record, mode)) {
+        compared[data.stat].push_back({run.name, data});
+      }
+    }
+    for (const auto& [stat, lines] : compared) {
+      const bool is_wanted =
+          settings.plot.stats.empty() ||
+          std::count(settings.plot.stats.begin(), settings.plot.stats.end(), stat) > 0;
+      const bool has_points = std::any_of(lines.begin(), lines.end(), [](const auto& line) {
+        return detail::has_points(line.data);
+      });
+      if (!is_wanted || !has_points) continue;
+      const std::string picture =
+          fmt::format("{}_{}.{}", output, detail::picture_subject(stat, mode), kind.extension);
+      detail::draw_picture(
+          *gnuplot, kind, picture,
+          detail::comparison_script(kind, style, mode, lines.front().data.quantity, lines));
+      fmt::print("{}\n", picture);
+      ++pictures;
+    }
+  }
+  if (pictures == 0) throw std::runtime_error("there is nothing to draw in these epochs");
+}
+
+void run(Settings settings) {
+  settings.plot.format = *delve::detail::picture_format(settings.format);
+  settings.plot.remove_stale = false;
+  if (settings.tables.size() == 1) {
+    draw_one(settings);
+  } else {
+    draw_comparison(settings);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Draws pictures from a table that delve, or Delve (Python), left.");
+  CLI::App app("Draws pictures from tables that delve, or Delve (Python), left.");
   Settings settings;
   add_options(app, settings);
   try {

@@ -70,6 +70,8 @@ TEST_CASE("Options out of their range are named with the valid ones", "[tracker]
   CHECK(message(quiet().interpolation_downsampling(0)) ==
         head + "interpolation_downsampling is 0; it must be at least 1");
   CHECK(message(quiet().initial_epoch(-1)) == head + "initial_epoch is -1; it must be at least 0");
+  CHECK(message(quiet().stats({"idim", "lsat@0.9"}).average_sat(true)) ==
+        head + "average_sat is true; it must be false where stats holds no \"lsat\"");
   CHECK(message(quiet().stats({})) == head + "stats is empty; it must be at least one name");
   CHECK(message(quiet().stats({"lsat", "lsat"})) ==
         head +

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <delve/detail/csv_records.hpp>
 #include <delve/writers/csv.hpp>
 
 #include <algorithm>
@@ -44,6 +45,31 @@ TEST_CASE("A table is written to the letter", "[csv]") {
              {layer("features-0", Mode::Train, {1, 8}), layer("fc", Mode::Train, {0, 0})}));
   writer.close();
   CHECK(read(savefile + ".csv") == read(std::string(DELVE_TEST_DATA) + "/golden.csv"));
+}
+
+TEST_CASE("A million layers with alike names are told apart", "[csv][names]") {
+  constexpr int count = 1'000'000;
+  const std::string savefile = fresh("million");
+  std::vector<delve::LayerRecord> layers;
+  for (int i = 0; i < count; ++i) {
+    const std::string number = std::to_string(i);
+    layers.push_back(
+        layer("block-" + std::string(7 - number.size(), '0') + number, Mode::Train, {i / 2e6}));
+  }
+  CsvWriter writer(savefile);
+  for (const int epoch : {0, 1}) writer.write(record(epoch, {}, layers));
+  writer.close();
+  const auto records = delve::detail::records_from_csv(read(savefile + ".csv"), "table");
+  REQUIRE(records.size() == 2);
+  REQUIRE(records[1].layers.size() == count);
+  int wrong = 0;
+  for (int i = 0; i < count; ++i) {
+    const delve::LayerRecord& found = records[1].layers[static_cast<std::size_t>(i)];
+    const bool is_it = found.layer == layers[static_cast<std::size_t>(i)].layer &&
+                       found.values.at(0).value == i / 2e6;
+    if (!is_it) ++wrong;
+  }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("Numbers read back to the same double", "[csv]") {

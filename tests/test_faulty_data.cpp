@@ -185,6 +185,7 @@ TEST_CASE("A batch that is not finite is left out, wherever it comes", "[faults]
   });
   for (const Epoch& epoch : trial.epochs) {
     check_numbers(epoch.faulty, without(epoch.training.faulty, bad_step));
+    CHECK(epoch.faulty.skipped_batches == 1);
   }
   CHECK(trial.messages ==
         Messages{"faulty: batches with values that are not finite, or far too large, were left "
@@ -197,6 +198,7 @@ TEST_CASE("Where every batch is bad, values are missing, and both are told", "[f
   });
   for (const Epoch& epoch : trial.epochs) {
     CHECK(epoch.faulty.samples == 0);
+    CHECK(epoch.faulty.skipped_batches == 3);
     CHECK(epoch.faulty.status == Status::NoData);
     CHECK(std::isnan(epoch.faulty.values.at(0).value));
   }

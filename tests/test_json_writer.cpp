@@ -59,13 +59,14 @@ TEST_CASE("Lines are written to the letter", "[json]") {
       record(0, {{"z", 0.25}, {"a", INFINITY}, {"missing", kNaN}}, {first, second, second}));
   writer.write(record(1, {}, {}));
   const std::string second_line =
-      R"({"layer":"fc","mode":"eval","width":8,"samples":1000,"status":"no-data",)"
+      R"({"layer":"fc","mode":"eval","width":8,"samples":1000,"skipped_batches":0,"status":"no-data",)"
       R"("values":{"lsat":null,"idim":null},"arrays":{}})";
-  CHECK(read(savefile + ".jsonl") ==
-        R"({"epoch":0,"scalars":{"z":0.25,"a":"Infinity","missing":null},"layers":[)"
-        R"({"layer":"features-0","mode":"train","width":8,"samples":1000,"status":"ok",)"
-        R"("values":{"lsat":0.875,"idim":7.0},"arrays":{"eig":[2.5,"-Infinity",null]}},)" +
-            second_line + "," + second_line + "]}\n" + line_of(1, ""));
+  CHECK(
+      read(savefile + ".jsonl") ==
+      R"({"epoch":0,"scalars":{"z":0.25,"a":"Infinity","missing":null},"layers":[)"
+      R"({"layer":"features-0","mode":"train","width":8,"samples":1000,"skipped_batches":0,"status":"ok",)"
+      R"("values":{"lsat":0.875,"idim":7.0},"arrays":{"eig":[2.5,"-Infinity",null]}},)" +
+          second_line + "," + second_line + "]}\n" + line_of(1, ""));
   CHECK(writer.path() == fs::absolute(savefile + ".jsonl").string());
 }
 

@@ -297,6 +297,34 @@ TEST_CASE("Layers of any name are told apart in every file", "[misuse][names]") 
   CHECK_FALSE(fs::exists("x"));
 }
 
+TEST_CASE("A savefile of any name holds every file", "[misuse][names]") {
+  const std::string folder = fresh("savefiles");
+  for (const std::string name : {"with blanks", "-dash", "--force", "quo'te", "dou\"ble",
+                                 "semi;colon", "größe", "$(touch x)", "back`tick", "per%cent",
+                                 "new\nline", "*", "back\\slash", "\xFF", ".hidden"}) {
+    CAPTURE(name);
+    const std::string savefile = (fs::path(folder) / name / name).string();
+    nn::Linear layer(4, 5);
+    Messages messages;
+    for (const int epoch : {0, 1}) {
+      CheckLayerSat tracker(savefile, {"csv", "npy", "json", "tensorboard", "plot"}, layer,
+                            quiet(&messages).nosave(false).initial_epoch(epoch));
+      layer(torch::randn({60, 4})).sum().backward();
+      tracker.add_saturations();
+    }
+    CHECK(messages == Messages{});
+    const auto epochs = delve::detail::records_from_csv(delve_test::read(savefile + ".csv"), "it");
+    CHECK(epochs.size() == 2);
+    CHECK(delve::reconstruct(savefile).size() == 2);
+    const std::string lines = delve_test::read(savefile + ".jsonl");
+    CHECK(std::count(lines.begin(), lines.end(), '\n') == 2);
+    for (const int epoch : {0, 1}) {
+      CHECK(fs::exists(fmt::format("{}_lsat_train_epoch_{}.png", savefile, epoch)));
+    }
+  }
+  CHECK_FALSE(fs::exists("x"));
+}
+
 TEST_CASE("Names that collide are refused by name", "[misuse][names]") {
   struct PartImpl : nn::Module {
     nn::Linear b = register_module("b", nn::Linear(4, 5));

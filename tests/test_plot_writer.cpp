@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <delve/detail/comparison_script.hpp>
+#include <delve/detail/gnuplot.hpp>
 #include <delve/writers/plot.hpp>
 
 #include <algorithm>
@@ -19,6 +21,7 @@
 #include "records.hpp"
 
 using delve::Mode;
+using delve::PictureFormat;
 using delve::PlotOptions;
 using delve::PlotWriter;
 using delve_test::layer;
@@ -166,12 +169,12 @@ TEST_CASE("A picture grows with its layers, or has the size asked for", "[plot]"
   CHECK(number_at(asked, 20) == 480);
 }
 
-TEST_CASE("Names of layers are drawn, never obeyed", "[plot][injection]") {
+TEST_CASE("Names are drawn, never obeyed, in every kind of picture", "[plot][injection]") {
+  const auto format = GENERATE(PictureFormat::Png, PictureFormat::Svg, PictureFormat::Pdf);
   const fs::path folder = fresh("injection");
   fs::create_directories(folder);
   const std::string mark = fs::absolute(folder / "obeyed").string();
   const std::string command = "system(\"touch " + mark + "\")";
-  std::vector<delve::LayerRecord> layers;
   const std::vector<std::string> names = {"\"; " + command + "; \"",
                                           "' . " + command + " . '",
                                           "' . system('touch " + mark + "') . '",
@@ -185,14 +188,70 @@ TEST_CASE("Names of layers are drawn, never obeyed", "[plot][injection]") {
                                           "%s %d %n",
                                           "$data << X",
                                           "\x01\x1b[31m"};
+  const auto curve = std::make_shared<const Eigen::MatrixXd>(Eigen::VectorXd::LinSpaced(8, 0.5, 1));
+  const auto points = std::make_shared<const Eigen::MatrixXd>(Eigen::MatrixXd::Random(20, 2));
+  std::vector<delve::LayerRecord> layers;
   for (const std::string& name : names) {
     layers.push_back(layer(name, Mode::Train, {0.5}));
+    layers.back().arrays = {{"curve", "explained-variance-curve", curve},
+                            {"embed", "embedded-sample", points}};
   }
-  Watched watched((folder / "run").string());
-  watched.writer.write(record(0, {}, layers));
-  CHECK(watched.messages == std::vector<std::string>{});
-  CHECK(is_png(folder / "run_lsat_train_epoch_0.png"));
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    PlotOptions options;
+    options.format = format;
+    options.title = name;
+    options.primary_metric = name;
+    // One name is enough for the animation and the slow rest.
+    options.animation = name == names[0];
+    Watched watched((folder / "run").string(), options);
+    for (const int epoch : {0, 1}) watched.writer.write(record(epoch, {{name, 0.5}}, layers));
+    watched.writer.close();
+    CHECK(watched.messages == std::vector<std::string>{});
+    if (format != PictureFormat::Png) break;
+    if (name == names[0]) CHECK(fs::exists(folder / "run_lsat_train.gif"));
+  }
+  // A picture of values, one of curves, and one of points a layer; that over both epochs.
+  const std::string extension(delve::detail::picture_kind(format).extension);
+  std::size_t pictures = 0;
+  for (const std::string& file : files_in(folder)) {
+    if (fs::path(file).extension() == "." + extension) ++pictures;
+  }
+  CHECK(pictures == 2 * (2 + names.size()) + 1);
+
+  std::vector<delve::detail::ComparedRun> runs;
+  for (const std::string& name : names) {
+    runs.push_back({name, delve::detail::plot_data(record(0, {}, layers), Mode::Train).at(0)});
+  }
+  const auto& kind = delve::detail::picture_kind(format);
+  delve::detail::PlotStyle style;
+  style.name = names[1];
+  const std::string picture = (folder / "compared").string();
+  delve::detail::draw_picture(
+      *delve::detail::find_program("gnuplot"), kind, picture,
+      delve::detail::comparison_script(kind, style, Mode::Train, names[2], runs));
+  CHECK(fs::file_size(picture) > 1000);
   CHECK_FALSE(fs::exists(mark));
+}
+
+TEST_CASE("Several runs are compared, by the layers' names", "[plot]") {
+  const auto run = [](const std::string& name, const std::vector<std::string>& layers,
+                      const std::vector<double>& values) {
+    return delve::detail::ComparedRun{name, {"lsat", "saturation", layers, values}};
+  };
+  const std::vector<delve::detail::ComparedRun> runs = {
+      run("small", {"conv1", "conv2", "fc"}, {0.25, kNaN, 1}),
+      run("large", {"conv1", "conv2", "conv3", "fc"}, {0.5, 0.5, 0.75, 1}),
+      run("other", {"stem", "fc", "head"}, {0, 0.5, 1})};
+  CHECK(delve::detail::layers_of_all(runs) ==
+        std::vector<std::string>{"stem", "conv1", "conv2", "conv3", "fc", "head"});
+  const std::string script = delve::detail::comparison_script(
+      delve::detail::png_picture, delve::detail::PlotStyle{}, Mode::Eval, "saturation", runs);
+  CHECK(script.find("$run0 << EOD\n1 0.25\n2 NaN\n4 1\nEOD\n") != std::string::npos);
+  CHECK(script.find("$run1 << EOD\n1 0.5\n2 0.5\n3 0.75\n4 1\nEOD\n") != std::string::npos);
+  CHECK(script.find("$run2 << EOD\n0 0\n4 0.5\n5 1\nEOD\n") != std::string::npos);
+  CHECK(script.find("'evaluation saturation'") != std::string::npos);
+  for (const auto& one : runs) CHECK(count_of(script, "title '" + one.name + "'") == 1);
 }
 
 TEST_CASE("A savefile of any name works", "[plot][injection]") {
@@ -587,23 +646,24 @@ TEST_CASE("Bad options are refused before anything is made", "[plot][misuse]") {
     PlotWriter((folder / "run").string(), options);
   };
   CHECK_THROWS_WITH(make([](PlotOptions& o) { o.font = "Sans' . system('x') . '"; }),
-                    Catch::Matchers::StartsWith("font = \"Sans' . system"));
+                    Catch::Matchers::StartsWith("delve::PlotOptions: font is \"Sans' . system"));
   CHECK_THROWS_AS(make([](PlotOptions& o) { o.font = "Sans\n"; }), std::invalid_argument);
   CHECK_THROWS_AS(make([](PlotOptions& o) { o.font = ""; }), std::invalid_argument);
   CHECK_THROWS_WITH(make([](PlotOptions& o) { o.font_size = 5; }),
-                    "font_size = 5: expected 6 to 72 points");
+                    "delve::PlotOptions: font_size is 5; it must be 6 to 72 points");
   CHECK_THROWS_WITH(make([](PlotOptions& o) {
                       o.stats = {"lsat", ""};
                     }),
-                    "stats = \"lsat,\": expected names that are not empty");
+                    "delve::PlotOptions: stats is \"lsat,\"; it must be names that are not empty");
   CHECK_THROWS_WITH(make([](PlotOptions& o) { o.initial_epoch = -1; }),
-                    "initial_epoch = -1: expected 0 or more");
+                    "delve: initial_epoch is -1; it must be 0 or more");
   CHECK_FALSE(fs::exists(folder));
 }
 
 TEST_CASE("Sizes out of their range are refused", "[plot][misuse]") {
   CHECK_THROWS_WITH(PlotWriter("plot/x", {"gnuplot", 100, 0}),
-                    "width = 100: expected 0 (automatic), or 200 to 16000 pixels");
+                    "delve::PlotOptions: width is 100; it must be 0 (automatic), or 200 to 16000 "
+                    "pixels");
   CHECK_THROWS_AS(PlotWriter("plot/x", {"gnuplot", 0, 20000}), std::invalid_argument);
   CHECK_THROWS_AS(PlotWriter("plot/"), std::invalid_argument);
 }

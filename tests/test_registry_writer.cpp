@@ -63,8 +63,9 @@ TEST_CASE("Arguments reach the writer, and unknown ones are refused", "[registry
     return make_writers(WriterList(key), WriterContext{"registry/run", 0, std::move(args)});
   };
   CHECK(make("plot", {{"width", "800"}, {"gnuplot", "gnuplot"}}).size() == 2);
-  CHECK_THROWS_WITH(make("plot", {{"width", "7"}}),
-                    "width = 7: expected 0 (automatic), or 200 to 16000 pixels");
+  CHECK_THROWS_WITH(
+      make("plot", {{"width", "7"}}),
+      "delve::PlotOptions: width is 7; it must be 0 (automatic), or 200 to 16000 pixels");
   CHECK_THROWS_WITH(make("plot", {{"height", "tall"}}),
                     "delve: writer_args: height is \"tall\"; it must be a number of pixels");
   CHECK_THROWS_WITH(

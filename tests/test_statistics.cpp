@@ -190,4 +190,9 @@ TEST_CASE("A statistic of one's own is found by its name", "[statistics]") {
   CHECK_THROWS_AS(delve::register_statistic({"a@b", "with a parameter", participation}),
                   std::invalid_argument);
   CHECK_THROWS_AS(delve::register_statistic({"valueless", "valueless", {}}), std::invalid_argument);
+  // In a table these would be taken for the quantity "top" and for a parameter.
+  for (const char* quantity : {"top_share", "share@0.9"}) {
+    CHECK_THROWS_WITH(delve::register_statistic({"unreadable", quantity, participation}),
+                      ContainsSubstring(quantity));
+  }
 }

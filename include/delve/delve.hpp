@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Everything but the writers that need a library of their own, writers/json.hpp and
-// writers/tensorboard.hpp. Who needs only a part includes its header: each compiles alone.
+// All that watching a training needs. By themselves come: the writers that need a library of their
+// own, writers/json.hpp and writers/tensorboard.hpp; layers that confine a network to its data's
+// directions, pca.hpp; and statistics again from what a run left, reconstruct.hpp. Who needs only a
+// part includes its header: each compiles alone.
 
 #include <delve/check_layer_sat.hpp>
 #include <delve/covariance.hpp>
 #include <delve/eigenvalues.hpp>
 #include <delve/features.hpp>
+#include <delve/forward_call.hpp>
 #include <delve/forward_hook.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
 #include <delve/module_view.hpp>
 #include <delve/options.hpp>
-#include <delve/pca.hpp>
-#include <delve/reconstruct.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
 #include <delve/statistics.hpp>

@@ -7,6 +7,7 @@
 #include <utility>    // std::exchange, std::move
 
 #include <delve/detail/forward_observer.hpp>
+#include <delve/forward_call.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
 

@@ -96,7 +96,7 @@ struct CheckLayerSatOptions {
   TORCH_ARG(bool, layerwise_sat) = true;
 
   /// Whether the mean saturation of all layers is reported, as the scalars "average-train-sat" and
-  /// "average-eval-sat".
+  /// "average-eval-sat". Needs "lsat" among the statistics.
   TORCH_ARG(bool, average_sat) = false;
 
   /// Whether add_saturations() forgets the data it reported. Otherwise each report is of all data

@@ -8,7 +8,6 @@
 #include <filesystem>   // std::filesystem
 #include <functional>   // std::function
 #include <map>          // std::map
-#include <memory>       // std::make_shared
 #include <optional>     // std::optional
 #include <stdexcept>    // std::invalid_argument, std::runtime_error
 #include <string>       // std::string
@@ -147,7 +146,11 @@ inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statis
     record.samples = samples_in(*samples, read_stored(*samples).values);
   }
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(sigma, Eigen::EigenvaluesOnly);
-  if (solver.info() != Eigen::Success) record.status = Status::NotConverged;
+  if (solver.info() != Eigen::Success) {
+    record.status = Status::NotConverged;
+    record.values = missing_values(statistics, record.mode);
+    return record;
+  }
   if (sigma.trace() <= 0) record.status = Status::NoVariance;
   const Spectrum spectrum(solver.eigenvalues(), sigma.rows());
   const Eigen::VectorXd variances = sigma.diagonal();
@@ -155,18 +158,9 @@ inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statis
                                options.idim_rule};
   measurement.variances = &variances;
   measurement.covariance = &sigma;
-  for (const Statistic& statistic : statistics) {
-    if (statistic.only && statistic.only != record.mode) continue;
-    if (statistic.array) {
-      record.arrays.push_back(
-          {statistic.name, statistic.quantity,
-           std::make_shared<const Eigen::MatrixXd>(statistic.array(measurement))});
-    } else {
-      const bool is_known = record.status != Status::NotConverged &&
-                            (statistic.quantity != "samples" || record.samples > 0);
-      record.values.push_back(
-          {statistic.name, statistic.quantity, is_known ? statistic.value(measurement) : NAN});
-    }
+  read_off(measurement, statistics, record);
+  for (Value& value : record.values) {
+    if (value.quantity == "samples" && record.samples == 0) value.value = NAN;  // not stored
   }
   return record;
 }

@@ -53,6 +53,8 @@ struct LayerRecord {
   std::vector<Value> values;  ///< one per number asked for, in that order
   /// One per statistic asked for that is more than a number; those that are missing are left out.
   std::vector<ArrayValue> arrays = {};
+  /// Batches left out since then for values that are not finite, or far too large.
+  std::int64_t skipped_batches = 0;
 };
 
 /// What add_saturations() found, and what a writer gets: plain values, nothing of LibTorch.

@@ -6,6 +6,8 @@
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <functional>   // std::function
+#include <limits>       // std::numeric_limits
+#include <memory>       // std::make_shared
 #include <mutex>        // std::mutex
 #include <optional>     // std::optional
 #include <stdexcept>    // std::invalid_argument
@@ -59,7 +61,7 @@ struct Statistic {
   using Array = std::function<Eigen::MatrixXd(const LayerMeasurement&)>;
 
   std::string name;      ///< by which it is asked for: "lsat"
-  std::string quantity;  ///< in files: "saturation"
+  std::string quantity;  ///< in files: "saturation"; without '_' and '@', which end it there
   Number value;          ///< NaN: missing
   std::vector<Need> needs = {};
   Parameter parameter = Parameter::None;
@@ -201,16 +203,19 @@ inline std::optional<Statistic> statistic_named(const std::vector<Statistic>& am
 }  // namespace detail
 
 /// Makes a statistic of one's own known by its name. Thread-safe.
-/// @throws std::invalid_argument where its name is taken or holds '@', or it has no name, no
-///   quantity, or not one of value and array
+/// @throws std::invalid_argument where its name is taken or holds '@', its quantity holds '_' or
+///   '@', or it has no name, no quantity, or not one of value and array
 inline void register_statistic(Statistic statistic) {
   const bool is_whole = !statistic.name.empty() && !statistic.quantity.empty() &&
                         static_cast<bool>(statistic.value) != static_cast<bool>(statistic.array);
-  if (!is_whole || statistic.name.find('@') != std::string::npos) {
-    throw std::invalid_argument(
-        fmt::format("delve::register_statistic: a statistic needs a name without '@', a quantity, "
-                    "and a value or an array; this one has name \"{}\" and quantity \"{}\"",
-                    statistic.name, statistic.quantity));
+  // Files are read by it: "train-QUANTITY_LAYER", and "QUANTITY@0.9".
+  const bool is_readable = statistic.name.find('@') == std::string::npos &&
+                           statistic.quantity.find_first_of("_@") == std::string::npos;
+  if (!is_whole || !is_readable) {
+    throw std::invalid_argument(fmt::format(
+        "delve::register_statistic: a statistic needs a name without '@', a quantity without '_' "
+        "and '@', and a value or an array; this one has name \"{}\" and quantity \"{}\"",
+        statistic.name, statistic.quantity));
   }
   detail::StatisticRegistry& registry = detail::statistic_registry();
   const std::lock_guard<std::mutex> lock(registry.mutex);
@@ -258,6 +263,38 @@ std::function<Result(const LayerMeasurement&)> with_parameter(
     set_parameter(parameter, text, own);
     return function(own);
   };
+}
+
+inline bool is_for(const Statistic& statistic, Mode mode) {
+  return !statistic.only || statistic.only == mode;
+}
+
+/// A value for each statistic of this mode that is a number: missing.
+inline std::vector<Value> missing_values(const std::vector<Statistic>& statistics, Mode mode) {
+  std::vector<Value> values;
+  for (const Statistic& statistic : statistics) {
+    if (!statistic.value || !is_for(statistic, mode)) continue;
+    values.push_back(
+        {statistic.name, statistic.quantity, std::numeric_limits<double>::quiet_NaN()});
+  }
+  return values;
+}
+
+/// Puts the statistics of a layer into its record; arrays that are missing are left out.
+inline void read_off(const LayerMeasurement& layer, const std::vector<Statistic>& statistics,
+                     LayerRecord& record) {
+  record.values = missing_values(statistics, record.mode);
+  record.arrays.clear();
+  auto value = record.values.begin();
+  for (const Statistic& statistic : statistics) {
+    if (!is_for(statistic, record.mode)) continue;
+    if (statistic.value) {
+      (value++)->value = statistic.value(layer);
+    } else if (Eigen::MatrixXd array = statistic.array(layer); array.size() > 0) {
+      record.arrays.push_back({statistic.name, statistic.quantity,
+                               std::make_shared<const Eigen::MatrixXd>(std::move(array))});
+    }
+  }
 }
 
 }  // namespace detail

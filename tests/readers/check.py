@@ -87,7 +87,7 @@ def check_json(path, epochs):
             arrays = {stat: [number(x) for x in array]
                       for stat, _, array in layer["arrays"] if is_vector(array)}
             layers.append({"layer": layer["layer"], "mode": layer["mode"], "width": layer["width"],
-                           "samples": layer["samples"], "status": "ok",
+                           "samples": layer["samples"], "skipped_batches": 0, "status": "ok",
                            "values": {stat: number(value) for stat, _, value in layer["values"]},
                            "arrays": arrays})
         wanted.append({"epoch": epoch["epoch"],

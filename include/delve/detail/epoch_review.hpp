@@ -57,7 +57,8 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
   std::vector<std::string> skipped;
   std::vector<std::string> frozen;
   for (const LayerReport& report : reports) {
-    if (report.skipped_batches > 0) skipped.push_back(report.train.layer);
+    if (report.train.skipped_batches + report.eval.skipped_batches > 0)
+      skipped.push_back(report.train.layer);
     if (report.is_frozen) frozen.push_back(report.train.layer);
   }
   problems.tell_once_of(skipped,

@@ -96,8 +96,7 @@ inline void make_parent_folders(const std::string& path) {
 inline std::string prepare_savefile(const std::string& savefile) {
   if (std::filesystem::path(savefile).filename().empty()) {
     throw std::invalid_argument(fmt::format(
-        "savefile = \"{}\" does not end in a name: expected something like \"runs/vgg16\"",
-        savefile));
+        "delve: savefile is \"{}\"; it must end in a name, such as \"runs/vgg16\"", savefile));
   }
   std::string absolute = std::filesystem::absolute(savefile).string();
   make_parent_folders(absolute);

@@ -18,22 +18,11 @@
 #include <torch/types.h>
 
 #include <delve/detail/module_reference.hpp>
+#include <delve/forward_call.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
 
-namespace delve {
-
-/// What a forward hook is told of one forward of its module.
-struct ForwardCall {
-  torch::Tensor input;                 ///< the first tensor that the module's operator took
-  std::vector<torch::Tensor> outputs;  ///< at least one; an LSTM gives output, h_n and c_n
-  bool training;                       ///< the module's is_training() when its forward began
-};
-
-/// @see register_forward_hook
-using ForwardHook = std::function<void(const ForwardCall& call)>;
-
-namespace detail {
+namespace delve::detail {
 
 inline const c10::StorageImpl* storage_of(const torch::Tensor& tensor) {
   return tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
@@ -171,5 +160,4 @@ class HookRegistry {
   at::CallbackHandle handle_ = 0;
 };
 
-}  // namespace detail
-}  // namespace delve
+}  // namespace delve::detail

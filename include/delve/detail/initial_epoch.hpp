@@ -13,7 +13,7 @@ namespace delve::detail {
 inline std::int64_t checked_initial_epoch(std::int64_t initial_epoch) {
   if (initial_epoch < 0) {
     throw std::invalid_argument(
-        fmt::format("initial_epoch = {}: expected 0 or more", initial_epoch));
+        fmt::format("delve: initial_epoch is {}; it must be 0 or more", initial_epoch));
   }
   return initial_epoch;
 }

@@ -4,7 +4,6 @@
 #include <algorithm>    // std::any_of, std::max, std::min
 #include <array>        // std::array
 #include <atomic>       // std::atomic
-#include <cmath>        // NAN
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <exception>    // std::exception
@@ -21,7 +20,6 @@
 #include <Eigen/Core>
 
 #include <delve/covariance.hpp>
-#include <delve/detail/hook_registry.hpp>  // ForwardCall
 #include <delve/detail/module_reference.hpp>
 #include <delve/detail/plain_mode.hpp>
 #include <delve/detail/problems.hpp>
@@ -29,6 +27,7 @@
 #include <delve/detail/row_sample.hpp>
 #include <delve/eigenvalues.hpp>
 #include <delve/features.hpp>
+#include <delve/forward_call.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
 #include <delve/module_view.hpp>
@@ -46,6 +45,11 @@ struct Observation {
         statistics(statistics_of(options)),
         problems(options.on_warning()) {
     check_ranges(options);
+    const bool has_saturation =
+        std::any_of(statistics.begin(), statistics.end(),
+                    [](const Statistic& statistic) { return statistic.quantity == "saturation"; });
+    require(!options.average_sat() || has_saturation, "average_sat", "true",
+            "false where stats holds no \"lsat\"");
     keeps_sample = need(Need::Embedding);
     const bool in_float64 = need(Need::SmallEigenvalues);
     products = options.products().value_or(in_float64 ? Products::Float64 : Products::Float32);
@@ -75,7 +79,6 @@ struct Observation {
 struct LayerReport {
   LayerRecord train;
   LayerRecord eval;
-  std::int64_t skipped_batches;  ///< left out in this epoch for values that are not finite
   /// It counted as evaluated, being in eval(), while the model around it was training.
   bool is_frozen;
 };
@@ -164,7 +167,7 @@ class ObservedLayer {
   /// The statistics of that data. May run while forwards bring more, in any thread. Waits for the
   /// device. Never throws: what cannot be computed is missing, and told.
   [[nodiscard]] LayerReport report(EpochData data) const {
-    LayerReport report{empty_record(Mode::Train, data), empty_record(Mode::Eval, data), 0,
+    LayerReport report{empty_record(Mode::Train, data), empty_record(Mode::Eval, data),
                        data.is_frozen};
     for (LayerRecord* record : {&report.train, &report.eval}) {
       Stream& stream = data.streams[index(record->mode)];
@@ -174,7 +177,6 @@ class ObservedLayer {
       };
       try {
         measure(stream, *record);
-        report.skipped_batches += stream.covariance.skipped_batches();
       } catch (const std::exception& error) {
         give_up(error.what());
       } catch (...) {
@@ -220,16 +222,7 @@ class ObservedLayer {
   [[nodiscard]] LayerRecord empty_record(Mode mode, const EpochData& data) const {
     const std::int64_t width =
         std::max(data.streams[0].covariance.width(), data.streams[1].covariance.width());
-    LayerRecord record{name_, mode, width, 0, Status::NoData, {}};
-    for (const Statistic& statistic : observation_->statistics) {
-      if (!statistic.value || !is_for(statistic, mode)) continue;
-      record.values.push_back({statistic.name, statistic.quantity, NAN});
-    }
-    return record;
-  }
-
-  static bool is_for(const Statistic& statistic, Mode mode) {
-    return !statistic.only || statistic.only == mode;
+    return {name_, mode, width, 0, Status::NoData, missing_values(observation_->statistics, mode)};
   }
 
   Mode mode_of(const ForwardCall& call) {
@@ -267,6 +260,7 @@ class ObservedLayer {
   void measure(Stream& stream, LayerRecord& record) const {
     Covariance<Scalar>& covariance = stream.covariance;
     record.samples = covariance.samples();
+    record.skipped_batches = covariance.skipped_batches();
     if (record.samples == 0) return;
     const bool needs_sigma =
         observation_->need(Need::Covariance) || observation_->need(Need::Embedding);
@@ -287,7 +281,7 @@ class ObservedLayer {
       layer.variances = &variances;
       layer.covariance = &sigma;
       layer.embedding = &embedding;
-      read_off(layer, record);
+      read_off(layer, observation_->statistics, record);
     };
 
     record.status = trace > 0 ? Status::Ok : Status::NoVariance;
@@ -308,7 +302,7 @@ class ObservedLayer {
       read(Spectrum(*std::move(eigenvalues), covariance.width()));
     } else {
       record.status = Status::NotConverged;
-      for (Value& value : record.values) value.value = NAN;
+      record.values = missing_values(observation_->statistics, record.mode);
       record.arrays.clear();
     }
   }
@@ -318,20 +312,6 @@ class ObservedLayer {
                                   const at::Tensor& sigma) {
     const std::int64_t count = std::min<std::int64_t>(2, sigma.size(0));
     return to_eigen(at::mm(rows.to(sigma.options()) - mean, leading_eigenvectors(sigma, count)));
-  }
-
-  void read_off(const LayerMeasurement& layer, LayerRecord& record) const {
-    auto value = record.values.begin();
-    record.arrays.clear();
-    for (const Statistic& statistic : observation_->statistics) {
-      if (!is_for(statistic, record.mode)) continue;
-      if (statistic.value) {
-        (value++)->value = statistic.value(layer);
-      } else if (Eigen::MatrixXd array = statistic.array(layer); array.size() > 0) {
-        record.arrays.push_back({statistic.name, statistic.quantity,
-                                 std::make_shared<const Eigen::MatrixXd>(std::move(array))});
-      }
-    }
   }
 
   void tell_once(const char* consequence, std::string_view what) const {

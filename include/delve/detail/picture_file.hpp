@@ -15,13 +15,9 @@
 #include <delve/detail/file_names.hpp>
 #include <delve/detail/text.hpp>
 #include <delve/record.hpp>
+#include <delve/writers/picture_format.hpp>
 
-namespace delve {
-
-/// What pictures are written as.
-enum class PictureFormat { Png, Svg, Pdf };
-
-namespace detail {
+namespace delve::detail {
 
 /// How a kind of picture file begins and ends, which tells a whole one from one that was cut off.
 struct PictureKind {
@@ -131,5 +127,4 @@ inline std::vector<std::string> pictures_of(const std::string& savefile,
   return found;
 }
 
-}  // namespace detail
-}  // namespace delve
+}  // namespace delve::detail

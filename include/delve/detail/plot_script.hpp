@@ -151,7 +151,8 @@ inline std::string title_command(const PlotStyle& style, PlotSize size, std::str
   const auto room = static_cast<std::size_t>(size.width / (1.2 * style.letter()));
   const std::size_t taken = text_width(rest) + gap.size();
   std::string title = shortened(rest, room);
-  if (taken + std::min(least_of_name, text_width(style.name)) <= room) {
+  const bool fits = taken + std::min(least_of_name, text_width(style.name)) <= room;
+  if (!style.name.empty() && fits) {
     title = shortened(style.name, room - taken).append(gap).append(rest);
   }
   return fmt::format(

@@ -17,7 +17,7 @@ class FunctionWriter final : public Writer {
 
   /// @throws std::invalid_argument if there is nothing to call
   explicit FunctionWriter(Function function) : function_(std::move(function)) {
-    if (!function_) throw std::invalid_argument("FunctionWriter: the function is empty");
+    if (!function_) throw std::invalid_argument("delve::FunctionWriter: the function is empty");
   }
 
  protected:

@@ -62,6 +62,7 @@ inline nlohmann::ordered_json json_of(const LayerRecord& layer) {
   object["mode"] = to_string(layer.mode);
   object["width"] = layer.width;
   object["samples"] = layer.samples;
+  object["skipped_batches"] = layer.skipped_batches;
   object["status"] = json_name(layer.status);
   Json& values = object["values"] = Json::object();
   for (const Value& value : layer.values) values[value.stat] = json_of(value.value);
@@ -93,7 +94,8 @@ inline std::string json_line(const EpochRecord& record) {
 /// Writes SAVEFILE.jsonl, JSON lines, one object an epoch:
 ///
 ///     {"epoch":0,"scalars":{"accuracy":0.5},"layers":[{"layer":"fc","mode":"train","width":8,
-///      "samples":1000,"status":"ok","values":{"lsat":0.25},"arrays":{"eigenvalues":[2.5,1.0]}}]}
+///      "samples":1000,"skipped_batches":0,"status":"ok","values":{"lsat":0.25},
+///      "arrays":{"eigenvalues":[2.5,1.0]}}]}
 ///
 /// Layers come in the record's order; values and arrays by the names that they were asked for by.
 /// status is "ok", "no-data", "no-variance" or "not-converged". Numbers read back to the same

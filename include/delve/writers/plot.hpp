@@ -3,7 +3,6 @@
 
 #include <algorithm>     // std::all_of, std::any_of, std::find, std::min
 #include <charconv>      // std::from_chars
-#include <chrono>        // std::chrono::seconds
 #include <cmath>         // std::isfinite
 #include <cstddef>       // std::size_t
 #include <cstdint>       // std::int64_t
@@ -14,7 +13,7 @@
 #include <mutex>         // std::lock_guard, std::mutex
 #include <optional>      // std::optional
 #include <set>           // std::set
-#include <stdexcept>     // std::invalid_argument, std::runtime_error
+#include <stdexcept>     // std::invalid_argument
 #include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::errc, std::error_code
@@ -28,6 +27,7 @@
 #include <delve/detail/curve_script.hpp>
 #include <delve/detail/embed_script.hpp>
 #include <delve/detail/files.hpp>
+#include <delve/detail/gnuplot.hpp>
 #include <delve/detail/heat_map_script.hpp>
 #include <delve/detail/initial_epoch.hpp>
 #include <delve/detail/picture_file.hpp>
@@ -37,6 +37,7 @@
 #include <delve/detail/writer_args.hpp>
 #include <delve/record.hpp>
 #include <delve/statistics.hpp>
+#include <delve/writers/picture_format.hpp>
 #include <delve/writers/writer.hpp>
 
 namespace delve {
@@ -241,11 +242,16 @@ class PlotWriter final : public Writer {
   static constexpr std::string_view history_quantity = "saturation";
 
   static const PlotOptions& checked(const PlotOptions& options) {
+    const auto require = [](bool holds, std::string_view option, std::string_view value,
+                            std::string_view valid) {
+      if (holds) return;
+      throw std::invalid_argument(
+          fmt::format("delve::PlotOptions: {} is {}; it must be {}", option, value, valid));
+    };
     for (const auto& [name, pixels] :
          {std::pair("width", options.width), std::pair("height", options.height)}) {
-      if (pixels == 0 || (pixels >= 200 && pixels <= 16000)) continue;
-      throw std::invalid_argument(
-          fmt::format("{} = {}: expected 0 (automatic), or 200 to 16000 pixels", name, pixels));
+      require(pixels == 0 || (pixels >= 200 && pixels <= 16000), name, fmt::to_string(pixels),
+              "0 (automatic), or 200 to 16000 pixels");
     }
     const auto is_of_name = [](char c) {
       // What is not ASCII may be a letter.
@@ -253,20 +259,15 @@ class PlotWriter final : public Writer {
              std::string_view(" -_.").find(c) != std::string_view::npos ||
              static_cast<unsigned char>(c) >= 0x80;
     };
-    if (options.font.empty() ||
-        !std::all_of(options.font.begin(), options.font.end(), is_of_name)) {
-      throw std::invalid_argument(fmt::format(
-          "font = \"{}\": expected a family's name, of letters, digits, blanks and \"-_.\"",
-          detail::one_line(options.font)));
-    }
-    if (options.font_size < 6 || options.font_size > 72) {
-      throw std::invalid_argument(
-          fmt::format("font_size = {}: expected 6 to 72 points", options.font_size));
-    }
-    if (std::find(options.stats.begin(), options.stats.end(), "") != options.stats.end()) {
-      throw std::invalid_argument(fmt::format("stats = \"{}\": expected names that are not empty",
-                                              fmt::join(options.stats, ",")));
-    }
+    require(
+        !options.font.empty() && std::all_of(options.font.begin(), options.font.end(), is_of_name),
+        "font", fmt::format("\"{}\"", detail::one_line(options.font)),
+        "a family's name, of letters, digits, blanks and \"-_.\"");
+    require(options.font_size >= 6 && options.font_size <= 72, "font_size",
+            fmt::to_string(options.font_size), "6 to 72 points");
+    require(std::find(options.stats.begin(), options.stats.end(), "") == options.stats.end(),
+            "stats", fmt::format("\"{}\"", fmt::join(options.stats, ",")),
+            "names that are not empty");
     detail::checked_initial_epoch(options.initial_epoch);
     return options;
   }
@@ -392,49 +393,13 @@ class PlotWriter final : public Writer {
   void draw(const detail::PictureKind& kind, const std::string& picture,
             const std::string& script) {
     try {
-      run_gnuplot(kind, picture, script);
+      detail::draw_picture(*gnuplot_, kind, picture, script);
     } catch (const detail::FileError& error) {
       return count_fault(picture, error.reason());
     } catch (const std::exception& error) {
       return count_fault(picture, error.what());
     }
     if (on_picture_) on_picture_(picture);
-  }
-
-  void run_gnuplot(const detail::PictureKind& kind, const std::string& picture,
-                   const std::string& script) const {
-    // An animation is up to 200 pictures.
-    const std::chrono::seconds patience(&kind == &detail::gif_picture ? 600 : 60);
-    detail::make_parent_folders(picture);
-    detail::PendingFile file(picture);
-    // "-d": the user's own settings for gnuplot must not change our pictures.
-    const detail::ProcessEnd end =
-        detail::run_program(*gnuplot_, {"-d"}, script, file.descriptor(), patience);
-    const std::string words = first_lines(end.errors);
-    const std::string fault =
-        detail::fault_of(end, "gnuplot", fmt::format("{} s", patience.count()));
-    if (!fault.empty()) throw std::runtime_error(fault + words);
-    if (!detail::is_whole_picture(kind, detail::read_file(file.temporary()).value_or(""))) {
-      throw std::runtime_error(
-          fmt::format("what gnuplot wrote is not a whole {} picture{}", kind.name, words));
-    }
-    file.commit();
-  }
-
-  /// The first lines of what a program complained, as the end of a sentence.
-  static std::string first_lines(std::string_view errors) {
-    constexpr std::size_t most_lines = 4;
-    constexpr std::size_t most_bytes = 160;
-    std::string words;
-    for (std::size_t lines = 0; !errors.empty() && lines < most_lines;) {
-      const std::size_t end = std::min(errors.find('\n'), errors.size());
-      std::string line = detail::one_line(errors.substr(0, std::min(end, most_bytes)));
-      errors.remove_prefix(std::min(end + 1, errors.size()));
-      if (line.find_first_not_of(" ^") == std::string::npos) continue;
-      words.append(words.empty() ? ": " : " | ").append(line, line.find_first_not_of(' '));
-      ++lines;
-    }
-    return words;
   }
 
   void count_fault(const std::string& picture, const std::string& reason) {

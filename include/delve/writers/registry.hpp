@@ -129,7 +129,9 @@ inline WriterKey find_writer(std::string_view key) {
       header.empty()
           ? fmt::format("delve: save_to: \"{}\" is not a writer; known are {}", key,
                         fmt::join(writer_keys(), ", "))
-          : fmt::format("delve: save_to: \"{}\" needs #include <{}> in the program", key, header));
+          : fmt::format("delve: save_to: \"{}\" needs #include <{}> in the program, or, of delve "
+                        "in one header, the macro that it names for it",
+                        key, header));
 }
 
 /// @throws std::invalid_argument where an argument is given that none of these keys takes
