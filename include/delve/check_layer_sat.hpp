@@ -65,8 +65,9 @@ class [[nodiscard]] EvaluationGuard {
 ///     tracker.close();
 ///
 /// The model stays as it is. Outputs of its layers are summed on their device, in Scalar, training
-/// and evaluation apart by each layer's own is_training(). A forward never waits for the device;
-/// add_saturations() does.
+/// and evaluation apart by each layer's own is_training(). A forward does not wait for the device;
+/// add_saturations() does. With CheckLayerSatOptions::device each forward copies its rows to that
+/// device, and waits for a copy to the host.
 ///
 /// Training does not die of it: after construction, only misuse throws (a call after close(), an
 /// unknown name). Everything else that goes wrong is told once, through on_warning, and kept in
@@ -131,12 +132,13 @@ class CheckLayerSat {
 
   /// Takes in a tensor that no tracked layer gave: an attention map, a residual sum, a loss's
   /// input. It counts as the output of a layer of that name, and so do further ones under it. Does
-  /// nothing while the tracker is stopped. Never waits for the device.
+  /// nothing while the tracker is stopped. Waits for the device no more than a forward does.
   /// @param output (…, D), each position of the leading axes a data point; or, of the family
   ///   Convolution, (B, C, positions…)
   /// @param mode whether it counts as training or as evaluation
-  /// @throws std::invalid_argument where a tracked layer bears that name or the family is
-  ///   Recurrent; std::logic_error after close()
+  /// @param family what the axes mean; that of the first call under a name holds for all of them
+  /// @throws std::invalid_argument where the name is empty, a tracked layer bears it, or the family
+  ///   is Recurrent; std::logic_error after close()
   void observe(const std::string& name, const torch::Tensor& output, Mode mode,
                LayerFamily family = LayerFamily::Linear) {
     require_open("observe");

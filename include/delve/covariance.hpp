@@ -34,8 +34,9 @@ enum class Products {
 /// the population covariance, by the shifted-data algorithm: with s near the data and yᵢ = xᵢ − s,
 /// 1/n · Σᵢ yᵢyᵢᵀ − (1/n · Σᵢ yᵢ)(1/n · Σᵢ yᵢ)ᵀ cancels nothing, however far from the origin the
 /// data lies (Chan, Golub & LeVeque, "Algorithms for computing the sample variance", The American
-/// Statistician 37(3), 1983). s is the mean of the first good batch, or of some of it. The y are
-/// scaled by a power of two as well, so that products of activations of 1e30 do not overflow.
+/// Statistician 37(3), 1983). s is the mean of the first good rows that are summed: those that have
+/// waited, or about a thousand of a large batch. The y are scaled by a power of two as well, so
+/// that products of activations of 1e30 do not overflow.
 ///
 /// No batch is dropped or weighted: but for rounding, the result depends neither on how the data is
 /// split into batches nor on their order. Only a batch with a NaN or an infinity (or with values
@@ -62,15 +63,17 @@ class Covariance {
   /// @throws std::runtime_error where d × d numbers are more than the host's memory
   void update(const at::Tensor& rows);
 
-  /// Adds all that another accumulator has seen, as if this one had seen it too. The result of the
-  /// other one stays the same.
+  /// Adds all that another accumulator has seen, as if this one had seen it too. The sums of the
+  /// other one are copied to this one's device; its result stays the same. One that has seen
+  /// nothing takes the other one's device.
   /// @throws std::invalid_argument where the widths differ
+  /// @throws std::runtime_error as update()
   void merge(Covariance& other);
 
   /// Another accumulator that has seen the same.
   [[nodiscard]] Covariance copy() const;
 
-  /// The memory that it holds, on its device.
+  /// The memory that it holds on its device, in bytes.
   [[nodiscard]] std::int64_t bytes() const;
 
   /// Forgets all data and frees its memory.
@@ -86,9 +89,11 @@ class Covariance {
   [[nodiscard]] std::int64_t skipped_batches() const;
 
   /// m: (d), float64, on the device. Needs samples() > 0.
+  /// @throws std::runtime_error as update()
   [[nodiscard]] at::Tensor mean();
 
   /// Σ: (d, d), float64, symmetric, on the device. Needs samples() > 0.
+  /// @throws std::runtime_error as update()
   [[nodiscard]] at::Tensor matrix();
 
   /// The diagonal of Σ: (d), float64, on the device. Needs samples() > 0.
@@ -97,6 +102,7 @@ class Covariance {
   /// A symmetric float64 matrix with the non-zero eigenvalues of Σ: Σ itself, or, as long as fewer
   /// than d data points have come and none was folded yet, the (n, n) Gram matrix 1/n · YYᵀ of the
   /// centred rows Y. Needs samples() > 0. Waits for the device.
+  /// @throws std::runtime_error as update(), where it is Σ itself
   [[nodiscard]] at::Tensor spectral_matrix();
 
   /// Where the sums are. Needs width() > 0.
@@ -179,7 +185,7 @@ inline bool is_known_true(const at::Tensor& flag) {
 }
 
 /// Columns that are multiplied at a time. Products of the first with the last ones and the other
-/// way round are the same, so half of all blocks are enough. Measured: docs/performance.md.
+/// way round are the same, so half of all blocks are enough.
 inline std::int64_t columns_per_block(std::int64_t width) {
   return std::max<std::int64_t>(128, width / 8);
 }

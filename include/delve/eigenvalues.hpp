@@ -37,13 +37,16 @@ inline std::optional<Eigen::VectorXd> symmetric_eigenvalues(const at::Tensor& ma
   }
 }
 
+/// What approximate_eigenvalues() finds.
 struct ApproximateEigenvalues {
-  Eigen::VectorXd values;
-  Approximation approximation;
+  Eigen::VectorXd values;       ///< (d), ascending
+  Approximation approximation;  ///< how far they may be off, and their exact sum
 };
 
 /// The same in float32, which takes half the time or less. The values are off by a few units of
-/// 2⁻²⁴ times the matrix's Frobenius norm.
+/// 2⁻²⁴ times the matrix's Frobenius norm. Waits for the device.
+/// @param matrix (d, d), float64, both triangles of it
+/// @return nothing where the matrix is not finite or the iteration did not converge
 /// @see symmetric_eigenvalues
 inline std::optional<ApproximateEigenvalues> approximate_eigenvalues(const at::Tensor& matrix) {
   const double norm = matrix.norm().item<double>();
@@ -59,9 +62,11 @@ inline std::optional<ApproximateEigenvalues> approximate_eigenvalues(const at::T
   }
 }
 
-/// The eigenvectors of a symmetric matrix with the largest eigenvalues, the largest first, (d,
-/// count). Of the two signs that each may have, that which makes its largest component positive.
+/// The eigenvectors of a symmetric matrix with the largest eigenvalues. Of the two signs that each
+/// may have, that which makes its largest component positive. Waits for the device.
 /// @param matrix (d, d), float64, finite; one triangle of it is read
+/// @param count how many, 1 to d
+/// @return (d, count), float64, on the matrix's device: in columns, that of the largest first
 /// @throws c10::Error where the iteration did not converge
 inline at::Tensor leading_eigenvectors(const at::Tensor& matrix, std::int64_t count) {
   const at::Tensor all = std::get<1>(at::linalg_eigh(matrix));

@@ -33,10 +33,18 @@ enum class TimeseriesMethod {
 };
 
 /// How pictures, outputs (B, C, H, W), are made smaller.
-enum class Interpolation { Nearest, Bilinear, Bicubic, Area };
+enum class Interpolation {
+  Nearest,   ///< a position takes the value of the nearest one
+  Bilinear,  ///< of the four around it
+  Bicubic,   ///< of the sixteen around it
+  Area,      ///< the mean of all that fall into it
+};
 
+/// How data_matrix() makes a data matrix of an output.
 struct FeatureOptions {
+  /// What a convolution's output contributes.
   ConvMethod conv_method = ConvMethod::Channelwise;
+  /// What a recurrent layer's output contributes.
   TimeseriesMethod timeseries_method = TimeseriesMethod::LastTimestep;
   /// Unset: pictures are taken as they are.
   std::optional<Interpolation> interpolation_strategy;
@@ -128,6 +136,8 @@ inline at::Tensor recurrent_rows(const std::vector<at::Tensor>& outputs, bool ba
 /// axis being that of the batch. A view of the output where it can be. Never waits for the device.
 /// @param outputs as ForwardCall has them
 /// @param layout what their axes mean
+/// @return on the device of the output and of its type, but for pictures that are made smaller:
+///   those are float32, or float64 where they were
 /// @throws std::invalid_argument where the method does not fit the data
 inline at::Tensor data_matrix(const std::vector<at::Tensor>& outputs, const OutputLayout& layout,
                               const FeatureOptions& options) {

@@ -73,13 +73,15 @@ struct CheckLayerSatOptions {
   /// What a recurrent layer's output contributes.
   TORCH_ARG(TimeseriesMethod, timeseries_method) = TimeseriesMethod::LastTimestep;
 
-  /// How outputs of convolutions are made smaller before they are taken. Unset: not at all.
+  /// How pictures, outputs (B, C, H, W), are made smaller before they are taken. Others, of one or
+  /// three axes of positions or of other layers, stay as they are. Unset: all do.
   TORCH_ARG(std::optional<Interpolation>, interpolation_strategy) = std::nullopt;
 
-  /// The longest side, in pixels, that such an output then has; >= 1.
+  /// The longest side, in pixels, that such a picture then has; >= 1. Smaller ones stay.
   TORCH_ARG(std::int64_t, interpolation_downsampling) = 32;
 
-  /// Unset: every layer whose kind is known is tracked.
+  /// Asked of each layer that the other options let through; those for which it returns false are
+  /// not tracked. Unset: all of those are.
   TORCH_ARG(LayerFilter, layer_filter);
 
   /// Layers not to be tracked, by full name ("classifier-6").
@@ -109,7 +111,8 @@ struct CheckLayerSatOptions {
   /// Whether the tracker says on stderr which layers it tracks and how long each report took.
   TORCH_ARG(bool, verbose) = false;
 
-  /// Where sums are kept. Unset: on the device of the activations.
+  /// Where sums are kept. Unset: on the device of the activations. Set: each forward copies its
+  /// rows there, and where that is from another device to the host, it waits for the copy.
   TORCH_ARG(std::optional<c10::Device>, device) = std::nullopt;
 
   /// The number of the first epoch; >= 0. Above 0, tables of a run before are gone on with.

@@ -31,14 +31,17 @@
 
 namespace delve {
 
+/// What reconstruct() makes of a tree.
 struct ReconstructOptions {
   /// What to compute from the stored covariances, by name. Empty: nothing is computed, and the
   /// numbers are those that were stored.
   std::vector<std::string> stats = {};
   /// Of explained variance, in (0, 1].
   double sat_threshold = 0.99;
+  /// Which number lsat and idim count.
   IdimRule idim_rule = IdimRule::ExplainedVariance;
-  /// Is told after each file how many of how many were read.
+  /// Is told after each scalar, and after each layer and mode of an epoch, how many of how many
+  /// files are done.
   std::function<void(std::size_t done, std::size_t total)> on_progress = {};
 };
 

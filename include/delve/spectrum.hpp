@@ -27,7 +27,9 @@ struct Approximation {
   double total;  ///< the exact sum of the eigenvalues: the trace
 };
 
-/// The eigenvalues of a layer's covariance, solved for once; all else is read off them.
+/// The eigenvalues of a layer's covariance, solved for once; all else is read off them. Several
+/// threads may read one at once, unless it was made with an approximation: then dimensionality()
+/// and saturation() note what in_doubt() returns.
 class Spectrum {
  public:
   /// @param eigenvalues in any order; where they are fewer than width, the others are zero
@@ -46,7 +48,8 @@ class Spectrum {
   /// d, the number of eigenvalues with those that are zero for lack of data.
   [[nodiscard]] std::int64_t width() const { return width_; }
 
-  /// The variance in all directions: the sum of the eigenvalues, negative ones taken for zero.
+  /// The variance in all directions: the sum of the eigenvalues, negative ones taken for zero; of
+  /// approximate ones the exact sum, the trace.
   [[nodiscard]] double total() const {
     if (approximation_) return approximation_->total;
     return cumulated_.size() == 0 ? 0 : cumulated_[cumulated_.size() - 1];
@@ -76,7 +79,8 @@ class Spectrum {
     return std::min(count + 1, positive);
   }
 
-  /// Whether the error of the eigenvalues could have changed a dimensionality asked for so far.
+  /// Whether the error of the eigenvalues could have changed a dimensionality or saturation asked
+  /// for so far. Never without an approximation.
   [[nodiscard]] bool in_doubt() const { return in_doubt_; }
 
   /// dimensionality / d.
@@ -153,7 +157,7 @@ class Spectrum {
   Eigen::VectorXd cumulated_;
   std::int64_t width_;
   std::optional<Approximation> approximation_;
-  mutable bool in_doubt_ = false;
+  mutable bool in_doubt_ = false;  // written only where there is an approximation
 };
 
 }  // namespace delve

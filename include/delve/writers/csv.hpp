@@ -33,9 +33,9 @@ struct CsvOptions {
 /// has an empty name; the others come in the order of their first appearance, named as add_scalar()
 /// or value_name() has it. Numbers read back to the same double; a missing value is an empty cell.
 ///
-/// A row is appended, whole or not at all. Where that is not enough (a new column, an epoch that
-/// comes again, a file that something else changed), the file is replaced whole, or left as it was.
-/// What could not be written is written with the next epoch, or at the end.
+/// A row is appended, whole or, but for a kill, not at all. Where that is not enough (a new column,
+/// an epoch that comes again, a file that something else changed), the file is replaced whole, or
+/// left as it was. What could not be written is written with the next epoch, or at the end.
 class CsvWriter final : public Writer {
  public:
   /// Makes the folders above the file.

@@ -102,8 +102,8 @@ inline std::string json_line(const EpochRecord& record) {
 /// double; a missing one is null, infinities are the texts "Infinity" and "-Infinity". Matrices are
 /// left out: NpyWriter has them. Needs nlohmann/json.
 ///
-/// Each epoch is appended, whole or not at all. What could not be written is written with the next
-/// epoch, or at the end.
+/// Each epoch is appended, whole or, but for a kill, not at all. What could not be written is
+/// written with the next epoch, or at the end.
 class JsonWriter final : public Writer {
  public:
   /// Makes the folders above the file.

@@ -43,8 +43,8 @@ struct TensorBoardOptions {
 /// numbers (NaN) and matrices are left out: NpyWriter has the matrices. Needs protozero.
 ///
 /// Each run has a file of its own, made with the first epoch and read by TensorBoard after those
-/// that are there; these are never touched. An epoch is appended whole or not at all. What could
-/// not be written is written with the next epoch, or at the end.
+/// that are there; these are never touched. An epoch is appended, whole or, but for a kill, not at
+/// all. What could not be written is written with the next epoch, or at the end.
 class TensorBoardWriter final : public Writer {
  public:
   /// Makes the folder.
