@@ -30,9 +30,11 @@ target_link_libraries(delve_plain INTERFACE Eigen3::Eigen fmt::fmt-header-only d
 # Compiler caches work for whole folders of targets: only at top level.
 find_program(DELVE_CCACHE ccache)
 if(DELVE_TOP_LEVEL AND DELVE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Without this sloppiness nothing that uses a precompiled header would be cached.
+  # Without this sloppiness nothing that uses a precompiled header would be cached; with the other
+  # two, a clone finds what another one compiled.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros "${DELVE_CCACHE}")
+      "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+      "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${DELVE_CCACHE}")
 endif()
 
 if(DELVE_PRECOMPILE)

@@ -49,7 +49,7 @@ endfunction()
 
 append_header(delve/delve.hpp)
 
-# What delve.hpp leaves out needs a library of its own.
+# What delve.hpp leaves out.
 get_property(core GLOBAL PROPERTY seen)
 file(GLOB_RECURSE headers RELATIVE "${include}" "${include}/delve/*.hpp")
 list(FILTER headers EXCLUDE REGEX "/detail/")
@@ -72,7 +72,7 @@ string(REPLACE "// \n" "//\n" license "${license}")
 file(WRITE "${OUTPUT}" "// SPDX-License-Identifier: MIT
 //
 // All of delve, made by cmake/single_header.cmake. It stands in for <delve/delve.hpp>; do not mix it
-// with the headers that it was made of. What needs a library of its own is there where a macro,
+// with the headers that it was made of. What <delve/delve.hpp> leaves out is there where a macro,
 // defined before, asks for it:
 //
 ${macros}//

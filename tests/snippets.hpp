@@ -26,8 +26,8 @@ extern const double accuracy;
 extern const torch::Tensor input;
 extern delve::CheckLayerSat<> tracker;
 
-void train(torch::nn::Sequential& model);
-void evaluate(torch::nn::Sequential& model);
+double train(torch::nn::Sequential& model);     ///< @return the loss
+double evaluate(torch::nn::Sequential& model);  ///< @return the accuracy
 
 class MyWriter final : public delve::Writer {
   void write_epoch(const delve::EpochRecord& record) override;

@@ -13,6 +13,7 @@
 
 #include "catch.hpp"
 #include "custom_writer.hpp"
+#include "tracker.hpp"
 
 namespace {
 

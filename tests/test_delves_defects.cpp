@@ -12,6 +12,7 @@
 #include <torch/torch.h>
 
 #include <delve/delve.hpp>
+#include <delve/reconstruct.hpp>
 
 #include "catch.hpp"
 #include "records.hpp"

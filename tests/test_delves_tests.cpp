@@ -13,6 +13,8 @@
 #include <torch/torch.h>
 
 #include <delve/delve.hpp>
+#include <delve/pca.hpp>
+#include <delve/reconstruct.hpp>
 
 #include "catch.hpp"
 #include "records.hpp"

@@ -4,6 +4,8 @@
 // and in test_link_2.cpp for nothing of that.
 
 #define DELVE_WITH_JSON
+#define DELVE_WITH_PCA
+#define DELVE_WITH_RECONSTRUCT
 #define DELVE_WITH_TENSORBOARD
 #include "test_link_1.cpp"
 
@@ -13,6 +15,11 @@ TEST_CASE("A single header brings the writers that are asked for", "[link]") {
   const std::vector<std::string> keys = elsewhere::writer_keys();
   CHECK(std::count(keys.begin(), keys.end(), "json") == 1);
   CHECK(std::count(keys.begin(), keys.end(), "tensorboard") == 1);
+}
+
+TEST_CASE("A single header brings the other parts that are asked for", "[link]") {
+  CHECK(delve::pca_summaries(*delve::LinearPCA(3)).size() == 1);
+  CHECK_THROWS_AS(delve::reconstruct("no-such-run"), std::runtime_error);
 }
 
 }  // namespace

@@ -16,9 +16,11 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <delve/delve.hpp>
+#include <delve/reconstruct.hpp>
 #include <delve/writers/json.hpp>
 #include <delve/writers/tensorboard.hpp>
 

@@ -14,6 +14,7 @@
 
 #include "catch.hpp"
 #include "npy.hpp"
+#include "tracker.hpp"
 
 namespace {
 

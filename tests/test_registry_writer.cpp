@@ -54,7 +54,8 @@ TEST_CASE("An unknown key is answered with the known ones", "[registry]") {
                     "csvplotting, npy, plot, plotcsv, print");
   CHECK_THROWS_WITH(make_writers("tensorboard", kContext),
                     "delve: save_to: \"tensorboard\" needs #include "
-                    "<delve/writers/tensorboard.hpp> in the program");
+                    "<delve/writers/tensorboard.hpp> in the program, or, of delve in one header, "
+                    "the macro that it names for it");
   CHECK_THROWS_WITH(make_writers("json", kContext), ContainsSubstring("delve/writers/json.hpp"));
 }
 

@@ -11,6 +11,7 @@
 #include <torch/torch.h>
 
 #include <delve/delve.hpp>
+#include <delve/reconstruct.hpp>
 #include <delve/writers/json.hpp>
 #include <delve/writers/tensorboard.hpp>
 

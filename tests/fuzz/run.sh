@@ -22,7 +22,9 @@ all_targets() {
 
 build_target() {
   local launcher=()
-  if command -v ccache >/dev/null; then launcher=(ccache); fi
+  if command -v ccache >/dev/null; then
+    launcher=(env "CCACHE_BASEDIR=$root" CCACHE_NOHASHDIR=1 ccache)
+  fi
   "${launcher[@]}" "$compiler" -std=c++17 -O1 -gline-tables-only -fno-omit-frame-pointer "-fsanitize=$sanitizers" \
     -fno-sanitize-recover=all -DFMT_HEADER_ONLY "-I$root/include" "-I$root/tests" \
     "-I$root/examples" -isystem /usr/include/eigen3 -c "$folder/$1.cpp" -o "$output/$1.o"
