@@ -209,16 +209,15 @@ TEST_CASE("Names are drawn, never obeyed, in every kind of picture", "[plot][inj
     for (const int epoch : {0, 1}) watched.writer.write(record(epoch, {{name, 0.5}}, layers));
     watched.writer.close();
     CHECK(watched.messages == std::vector<std::string>{});
+    // An epoch has a picture of values, one of curves, and one of points a layer; both have one.
+    const std::string extension = "." + std::string(delve::detail::picture_kind(format).extension);
+    const std::vector<std::string> files = files_in(folder);
+    const auto pictures = std::count_if(files.begin(), files.end(), [&](const std::string& file) {
+      return fs::path(file).extension() == extension;
+    });
+    CHECK(static_cast<std::size_t>(pictures) == 2 * (2 + layers.size()) + 1);
     if (format != PictureFormat::Png) break;
-    if (name == names[0]) CHECK(fs::exists(folder / "run_lsat_train.gif"));
   }
-  // A picture of values, one of curves, and one of points a layer; that over both epochs.
-  const std::string extension(delve::detail::picture_kind(format).extension);
-  std::size_t pictures = 0;
-  for (const std::string& file : files_in(folder)) {
-    if (fs::path(file).extension() == "." + extension) ++pictures;
-  }
-  CHECK(pictures == 2 * (2 + names.size()) + 1);
 
   std::vector<delve::detail::ComparedRun> runs;
   for (const std::string& name : names) {
