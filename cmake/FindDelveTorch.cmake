@@ -123,9 +123,18 @@ if(NOT TARGET torch AND _delve_torch_config)
         unset(${_delve_torch_variable} CACHE)
       endif()
     endforeach()
+    # It asks of CUDA the standard that C++ has, and stops where CMake does not know that of the
+    # toolkit (C++20 of CUDA 13, CMake 3.25). Nothing of delve is CUDA.
+    set(_delve_torch_standard "${CMAKE_CXX_STANDARD}")
+    set(CMAKE_CXX_STANDARD 17)
     list(INSERT CMAKE_PREFIX_PATH 0 "${_delve_torch_root}")
     find_package(Torch QUIET CONFIG)
     list(REMOVE_AT CMAKE_PREFIX_PATH 0)
+    if(_delve_torch_standard)
+      set(CMAKE_CXX_STANDARD "${_delve_torch_standard}")
+    else()
+      unset(CMAKE_CXX_STANDARD)
+    endif()
     if(NOT TARGET torch)
       set(_delve_torch_reason
           "${_delve_torch_config} could not be used: ${Torch_NOT_FOUND_MESSAGE}")

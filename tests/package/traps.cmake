@@ -113,6 +113,13 @@ configure(nvtx output -DCMAKE_FIND_PACKAGE_PREFER_CONFIG=ON
           "-DCUDAToolkit_DIR=${FOLDER}/nvtx/modules")
 expect("${output}" succeeds "version: 2.7.0")
 
+# LibTorch's files hand the standard of C++ on to CUDA, whose compiler may not have it.
+set(name standard)
+fake_torch(standard 2.4 CONFIG "if(CMAKE_CXX_STANDARD EQUAL 20)"
+           "message(FATAL_ERROR \"no CUDA20\")" "endif()")
+configure(standard output -DCMAKE_CXX_STANDARD=20)
+expect("${output}" succeeds "version: 2.4.0" "standard: 20")
+
 set(name cxx20)
 fake_torch(cxx20 2.12)
 configure(cxx20 output)
