@@ -9,6 +9,7 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/types.h>
 #include <torch/utils.h>
+#include <delve/forward_hook.hpp>
 
 #include "catch.hpp"
 #include "resnet.hpp"
@@ -18,22 +19,15 @@ namespace {
 using examples::ResNet18;
 using examples::ResNetOptions;
 
-/// What a picture is when it leaves a layer.
-std::vector<std::int64_t> sizes_after(ResNet18& model, const std::string& layer,
+/// What two pictures are when they leave a convolution, in a forward of the whole model.
+std::vector<std::int64_t> sizes_after(ResNet18& model, const std::string& convolution,
                                       std::int64_t side) {
   const torch::NoGradGuard no_grad;
   std::vector<std::int64_t> sizes;
-  torch::Tensor maps = torch::zeros({2, 3, side, side});
-  for (const auto& child : model->named_children()) {
-    if (child.key() == "fc") maps = maps.mean({2, 3});
-    if (auto* convolution = child.value()->as<torch::nn::Conv2d>()) {
-      maps = convolution->forward(maps);
-      if (convolution->options.stride()->at(0) == 2) maps = torch::max_pool2d(maps, 3, 2, 1);
-    } else if (auto* blocks = child.value()->as<torch::nn::Sequential>()) {
-      maps = blocks->forward(maps);
-    }
-    if (child.key() == layer) sizes = maps.sizes().vec();
-  }
+  const auto handle = delve::register_forward_hook(
+      model->named_modules()[convolution],
+      [&](const delve::ForwardCall& call) { sizes = call.outputs[0].sizes().vec(); });
+  model->forward(torch::zeros({2, 3, side, side}));
   return sizes;
 }
 
@@ -84,10 +78,10 @@ TEST_CASE("Early downsampling halves a picture twice before the first block") {
   ResNet18 wide(ResNetOptions().early_downsampling(false));
   usual->eval();
   wide->eval();
-  CHECK(sizes_after(usual, "layer1", 32) == Sizes{2, 64, 8, 8});
-  CHECK(sizes_after(usual, "layer4", 32) == Sizes{2, 512, 1, 1});
-  CHECK(sizes_after(wide, "layer1", 32) == Sizes{2, 64, 32, 32});
-  CHECK(sizes_after(wide, "layer4", 32) == Sizes{2, 512, 4, 4});
+  CHECK(sizes_after(usual, "layer1.1.conv2", 32) == Sizes{2, 64, 8, 8});
+  CHECK(sizes_after(usual, "layer4.1.conv2", 32) == Sizes{2, 512, 1, 1});
+  CHECK(sizes_after(wide, "layer1.1.conv2", 32) == Sizes{2, 64, 32, 32});
+  CHECK(sizes_after(wide, "layer4.1.conv2", 32) == Sizes{2, 512, 4, 4});
   CHECK(usual->forward(torch::zeros({2, 3, 32, 32})).sizes() == Sizes{2, 10});
   CHECK(wide->forward(torch::zeros({2, 3, 32, 32})).sizes() == Sizes{2, 10});
 }
