@@ -43,11 +43,7 @@ void run(const ResNetSettings& settings) {
   // Goes once through the data, and trains if there is an optimiser.
   const auto run_epoch = [&](const examples::Data& data, torch::optim::Optimizer* trained_by,
                              const std::string& label) {
-    return examples::run_epoch(model, data, trained_by, settings.batch_size, label,
-                               [&](const torch::Tensor& batch, examples::Score& score) {
-                                 return examples::classification_loss(
-                                     model->forward(data.inputs(batch)), data.labels(batch), score);
-                               });
+    return examples::run_classification_epoch(model, data, trained_by, settings.batch_size, label);
   };
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {
     const std::string label = fmt::format("epoch {}", epoch);

@@ -202,4 +202,14 @@ Score run_epoch(Model& model, const Data& data, torch::optim::Optimizer* optimiz
   return score;
 }
 
+/// The same for a model that gives class scores of a batch's pictures.
+template <typename Model>
+Score run_classification_epoch(Model& model, const Data& data, torch::optim::Optimizer* optimizer,
+                               std::int64_t batch_size, const std::string& label) {
+  return run_epoch(
+      model, data, optimizer, batch_size, label, [&](const torch::Tensor& batch, Score& score) {
+        return classification_loss(model->forward(data.inputs(batch)), data.labels(batch), score);
+      });
+}
+
 }  // namespace examples
