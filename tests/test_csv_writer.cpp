@@ -115,6 +115,11 @@ TEST_CASE("A name that would break the table is quoted", "[csv]") {
         ";\"a;b\";\"say \"\"hi\"\"\";\"two\nlines\";größe\n0;1;2;3;4\n1;;;5;\n");
 }
 
+TEST_CASE("A name that begins with byte order marks keeps them all", "[csv]") {
+  const std::vector<std::string> names = {"\xEF\xBB\xBF\xEF\xBB\xBFtwo", "\xEF\xBB\xBFone", "none"};
+  CHECK(delve::detail::parse_csv(delve::detail::csv_line(names), "names.csv").header == names);
+}
+
 TEST_CASE("An epoch that comes again replaces its row", "[csv]") {
   const std::string savefile = fresh("again");
   CsvWriter writer(savefile);

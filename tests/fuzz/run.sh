@@ -43,10 +43,15 @@ fuzz_target() {
 # in_turn LABEL COMMAND: the command for each target, as many at a time as there are cores, the
 # output of each in a file of its own. Stops with it where one fails.
 in_turn() {
-  local label=$1 command=$2 target failed=()
+  local label=$1 command=$2 target failed=() running
   say "$label"
   for target in "${targets[@]}"; do
-    while (($(builtin jobs -rp | wc -l) >= cores)); do wait -n || true; done
+    # Not counted by a pipe, whose parts do not know of these jobs.
+    running=($(builtin jobs -rp))
+    while ((${#running[@]} >= cores)); do
+      wait -n || true
+      running=($(builtin jobs -rp))
+    done
     (set -e; "$command" "$target") >"$output/$target.$command.log" 2>&1 </dev/null &
     pids[$target]=$!
   done

@@ -17,7 +17,8 @@
 namespace delve::detail {
 
 /// A table of text cells: what a CSV file holds. Fields are parted by ';'. A cell that holds ';',
-/// '"' or a line break stands in quotes, in which '"' is doubled.
+/// '"' or a line break, or begins with a byte order mark, stands in quotes, in which '"' is
+/// doubled.
 struct CsvTable {
   struct Row {
     std::size_t line = 0;  ///< where it begins in the file, from 1
@@ -31,13 +32,25 @@ struct CsvTable {
   std::size_t open_line = 0;
 };
 
+/// What spreadsheets put before a UTF-8 text. It is no part of the text.
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+inline bool has_byte_order_mark(std::string_view text) {
+  return text.substr(0, kByteOrderMark.size()) == kByteOrderMark;
+}
+
+/// Whether a cell is read as it is only if it stands in quotes.
+inline bool needs_quotes(std::string_view cell) {
+  return cell.find_first_of(";\"\r\n") != std::string_view::npos || has_byte_order_mark(cell);
+}
+
 /// One line of CSV, its end included, filled up with empty cells to `width`.
 inline std::string csv_line(const std::vector<std::string>& cells, std::size_t width = 0) {
   std::string line;
   for (std::size_t i = 0; i < std::max(width, cells.size()); ++i) {
     if (i > 0) line.push_back(';');
     if (i >= cells.size()) continue;
-    if (cells[i].find_first_of(";\"\r\n") == std::string::npos) {
+    if (!needs_quotes(cells[i])) {
       line.append(cells[i]);
       continue;
     }
@@ -137,14 +150,10 @@ class CsvReader {
 };
 
 /// Reads a table whose first line names the columns. Blank lines are skipped, "\r\n" ends a line
-/// too, and a byte order mark, which spreadsheets put first, is no part of a name. `name` is the
-/// file's, for messages.
+/// too, and a byte order mark at the beginning is left out. `name` is the file's, for messages.
 /// @throws std::runtime_error that says file, line and what was expected
 inline CsvTable parse_csv(std::string_view text, const std::string& name) {
-  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-  if (text.substr(0, byte_order_mark.size()) == byte_order_mark) {
-    text.remove_prefix(byte_order_mark.size());
-  }
+  if (has_byte_order_mark(text)) text.remove_prefix(kByteOrderMark.size());
   CsvReader reader(text, name);
   CsvTable table;
   CsvTable::Row row;
