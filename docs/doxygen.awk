@@ -2,6 +2,7 @@
 #
 # Doxygen reads the pages through this. It gives each heading the anchor that it has on GitHub, with
 # the page's name before it, for Doxygen's are those of the whole site; and has links name these.
+# Pictures that stand as HTML, for the sake of their width, Doxygen would not find.
 
 # GitHub's anchor of a heading.
 function anchor(heading) {
@@ -27,6 +28,15 @@ BEGIN {
   heading = $0
   sub(/^#+ /, "", heading)
   print $0 " {#" label(page, anchor(heading)) "}"
+  next
+}
+
+!is_code && /^<img / {
+  match($0, /src="[^"]*"/)
+  file = substr($0, RSTART + 5, RLENGTH - 6)
+  sub(/.*\//, "", file)
+  match($0, /width="[^"]*"/)
+  print "@image html " file " width=" substr($0, RSTART + 7, RLENGTH - 8) "px"
   next
 }
 
