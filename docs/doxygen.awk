@@ -53,6 +53,13 @@ BEGIN {
     $0 = substr($0, RSTART + RLENGTH)
   }
   $0 = line $0
+  # Of a link's text Doxygen takes backticks as they are.
+  line = ""
+  while (match($0, /\[`[^`\]]*`\]\(/)) {
+    line = line substr($0, 1, RSTART) substr($0, RSTART + 2, RLENGTH - 5) "]("
+    $0 = substr($0, RSTART + RLENGTH)
+  }
+  $0 = line $0
 }
 
 { print }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Writes the site and follows what its pages point to within it: pictures, pages, places in pages.
+# Writes the site, follows what its pages point to within it, and looks for what Doxygen took for
+# text where it is Markdown.
 #
 #   cmake -D DOXYGEN=… -D DOXYFILE=… -D SITE=… -P site.cmake
 
@@ -11,6 +12,7 @@ if(NOT status EQUAL 0 OR NOT warnings STREQUAL "")
 endif()
 
 set(broken "")
+set(raw "")
 set(count 0)
 file(GLOB pages RELATIVE "${SITE}" "${SITE}/*.html")
 foreach(page IN LISTS pages)
@@ -19,6 +21,9 @@ foreach(page IN LISTS pages)
     continue()
   endif()
   file(READ "${SITE}/${page}" text)
+  if(page MATCHES "^(index|md_.*)\\.html$" AND text MATCHES "[^\n>]*(`|\\*\\*)[^\n<]*")
+    list(APPEND raw "${page}: ${CMAKE_MATCH_0}")
+  endif()
   string(REGEX MATCHALL "(src|href)=\"[^\"]+\"" links "${text}")
   list(REMOVE_DUPLICATES links)
   foreach(link IN LISTS links)
@@ -39,5 +44,9 @@ endif()
 if(broken)
   list(JOIN broken "\n  " broken)
   message(FATAL_ERROR "These are not there:\n  ${broken}")
+endif()
+if(raw)
+  list(JOIN raw "\n  " raw)
+  message(FATAL_ERROR "This is Markdown yet (code with a ' in it wants two backticks):\n  ${raw}")
 endif()
 message(STATUS "${page_count} pages, ${count} links and pictures, all there")
