@@ -27,6 +27,7 @@ BEGIN {
 !is_code && /^##+ / {
   heading = $0
   sub(/^#+ /, "", heading)
+  gsub(/`/, "")  # which Doxygen turns to tags and then shows
   print $0 " {#" label(page, anchor(heading)) "}"
   next
 }
