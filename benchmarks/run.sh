@@ -9,7 +9,7 @@
 #   --output FOLDER  where measurements and tables go (runs/benchmarks)
 #
 #   PYTHON=/path     a Python with delve==0.1.50, torch and torchvision, to measure Delve; its
-#                    LibTorch is then used on our side as well
+#                    LibTorch is then used on our side as well; Debian's python3-torch does, too
 #   OMP_NUM_THREADS  threads of both sides
 #
 # What else can be set is told in cmake/setup.sh. Let nothing else run meanwhile.
@@ -38,6 +38,8 @@ if [[ -n ${PYTHON:-} ]]; then
     exit 2
   }
   LIBTORCH=$("$PYTHON" -c 'import torch; print(torch.__path__[0])')
+  # Debian's python3-torch runs on the libraries that libtorch-dev is for, and has no files for CMake.
+  if [[ ! -d $LIBTORCH/share/cmake ]]; then unset LIBTORCH; fi
 fi
 source "$here/../cmake/setup.sh"
 

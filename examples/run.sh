@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Installs what is missing, builds, and trains VGG16 under a tracker. Arguments go to the example:
-# bash examples/run.sh --help. What can be set is told in cmake/setup.sh.
+# bash examples/run.sh --help tells them, after the build. What can be set is told in cmake/setup.sh.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/setup.sh"
 

@@ -262,6 +262,32 @@ TEST_CASE("Scalars may come, go, be no number, and bear any name", "[misuse][wri
   CHECK(messages.empty());
 }
 
+TEST_CASE("A scalar that is named like a layer's value is told, and its column is the layer's",
+          "[misuse][names]") {
+  torch::manual_seed(44);
+  const std::string savefile = fresh("scalar_of_a_layer");
+  Net net;
+  Messages messages;
+  CheckLayerSat tracker(savefile, "csv", net, quiet(&messages).nosave(false));
+  const std::string name = "train-saturation_" + tracker.layer_names().front();
+  net->forward(pictures(60)).sum().backward();
+  for (const std::string& scalar : Messages{name, "train-saturation", name + "-other"}) {
+    tracker.add_scalar(scalar, 7);
+  }
+  const EpochRecord record = tracker.add_saturations();
+  tracker.close();
+  CHECK(messages == Messages{"the scalar \"" + name +
+                             "\" is named like a statistic of a layer, and lost in files that hold "
+                             "both"});
+  const auto table = delve::detail::parse_csv(delve_test::read(savefile + ".csv"), "table");
+  const auto column = std::find(table.header.begin(), table.header.end(), name);
+  REQUIRE(column != table.header.end());
+  const auto place = static_cast<std::size_t>(column - table.header.begin());
+  CHECK(table.rows.at(0).cells.at(place) ==
+        fmt::format("{}", record.layers.at(0).values.at(0).value));
+  CHECK(std::count(table.header.begin(), table.header.end(), name) == 1);
+}
+
 TEST_CASE("Layers of any name are told apart in every file", "[misuse][names]") {
   torch::manual_seed(43);
   const std::string savefile = fresh("names");

@@ -590,7 +590,7 @@ TEST_CASE("Options and inputs that make no sense are refused by name", "[pca]") 
     CHECK(layer->options.threshold() == 0.99);
   }
   CHECK_THROWS_WITH(LinearPCA(LinearPCAOptions(3).threshold(2)),
-                    "delve::LinearPCA: threshold is 2; it must be in (0, 1]");
+                    "delve::LinearPCA: threshold is 2; it must be above 0 and at most 1");
   CHECK_THROWS_WITH(LinearPCA(0), "delve::LinearPCA: in_features is 0; it must be at least 1");
   CHECK_THROWS_WITH(Conv2dPCA(-1), "delve::Conv2dPCA: in_filters is -1; it must be at least 1");
   CHECK_THROWS_WITH(Conv2dPCA(Conv2dPCAOptions(3).downsampling(0)),

@@ -656,7 +656,7 @@ TEST_CASE("Bad options are refused before anything is made", "[plot][misuse]") {
                     }),
                     "delve::PlotOptions: stats is \"lsat,\"; it must be names that are not empty");
   CHECK_THROWS_WITH(make([](PlotOptions& o) { o.initial_epoch = -1; }),
-                    "delve: initial_epoch is -1; it must be 0 or more");
+                    "delve: initial_epoch is -1; it must be at least 0");
   CHECK_FALSE(fs::exists(folder));
 }
 

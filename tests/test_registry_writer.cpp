@@ -51,7 +51,10 @@ TEST_CASE("Every key of Delve stands for its writers", "[registry]") {
 TEST_CASE("An unknown key is answered with the known ones", "[registry]") {
   CHECK_THROWS_WITH(make_writers("cvs", kContext),
                     "delve: save_to: \"cvs\" is not a writer; known are console, csv, csvplot, "
-                    "csvplotting, npy, plot, plotcsv, print");
+                    "csvplotting, npy, plot, plotcsv, print, "
+                    "json (by #include <delve/writers/json.hpp>), "
+                    "tensorboard (by #include <delve/writers/tensorboard.hpp>), "
+                    "tb (by #include <delve/writers/tensorboard.hpp>)");
   CHECK_THROWS_WITH(make_writers("tensorboard", kContext),
                     "delve: save_to: \"tensorboard\" needs #include "
                     "<delve/writers/tensorboard.hpp> in the program, or, of delve in one header, "

@@ -6,7 +6,6 @@
 #include <functional>   // std::function
 #include <map>          // std::map
 #include <optional>     // std::optional
-#include <stdexcept>    // std::invalid_argument
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <utility>      // std::move
@@ -18,6 +17,7 @@
 #include <torch/arg.h>
 
 #include <delve/covariance.hpp>
+#include <delve/detail/require.hpp>
 #include <delve/features.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
@@ -134,11 +134,11 @@ struct CheckLayerSatOptions {
 
 namespace detail {
 
+constexpr std::string_view kOptionsName = "delve::CheckLayerSatOptions";
+
 inline void require(bool holds, std::string_view option, std::string_view value,
                     std::string_view valid) {
-  if (holds) return;
-  throw std::invalid_argument(
-      fmt::format("delve::CheckLayerSatOptions: {} is {}; it must be {}", option, value, valid));
+  require(holds, kOptionsName, option, value, valid);
 }
 
 /// Whether two statistics would give one value of one layer under the same name.
@@ -147,7 +147,8 @@ inline bool collide(const Statistic& a, const Statistic& b) {
 }
 
 /// The statistics asked for.
-/// @throws std::invalid_argument where a name is unknown, or two stand for the same values
+/// @throws std::invalid_argument where a name is unknown, two stand for the same values, or the
+///   average of saturations is asked for without them
 inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options) {
   require(!options.stats().empty(), "stats", "empty", "at least one name");
   std::vector<Statistic> statistics;
@@ -160,6 +161,11 @@ inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options)
     }
     statistics.push_back(std::move(statistic));
   }
+  const bool has_saturation =
+      std::any_of(statistics.begin(), statistics.end(),
+                  [](const Statistic& statistic) { return statistic.quantity == "saturation"; });
+  require(!options.average_sat() || has_saturation, "average_sat", "true",
+          "false where stats holds no \"lsat\"");
   return statistics;
 }
 
@@ -220,10 +226,8 @@ inline void check_ranges(const CheckLayerSatOptions& options) {
                                    std::int64_t value) {
     require(value >= least, option, fmt::to_string(value), fmt::format("at least {}", least));
   };
-  require(options.sat_threshold() > 0 && options.sat_threshold() <= 1, "sat_threshold",
-          fmt::to_string(options.sat_threshold()), "above 0 and at most 1");
-  require(options.sample_rate() > 0 && options.sample_rate() <= 1, "sample_rate",
-          fmt::to_string(options.sample_rate()), "above 0 and at most 1");
+  require_share(options.sat_threshold(), kOptionsName, "sat_threshold");
+  require_share(options.sample_rate(), kOptionsName, "sample_rate");
   require_at_least(1, "log_interval", options.log_interval());
   require_at_least(1, "max_samples", options.max_samples().value_or(1));
   require_at_least(1, "interpolation_downsampling", options.interpolation_downsampling());

@@ -11,6 +11,7 @@
 #include <set>          // std::set
 #include <stdexcept>    // std::invalid_argument, std::logic_error
 #include <string>       // std::string
+#include <string_view>  // std::string_view
 #include <tuple>        // std::get
 #include <type_traits>  // std::conditional_t, std::is_const_v
 #include <utility>      // std::move
@@ -26,6 +27,7 @@
 #include <Eigen/Core>
 
 #include <delve/detail/plain_mode.hpp>
+#include <delve/detail/require.hpp>
 #include <delve/spectrum.hpp>
 
 // Layers that confine a network to the subspaces that its data needs. At a threshold of 0.99 that
@@ -161,17 +163,14 @@ class PcaLayer {
 
 namespace detail {
 
-inline void check_pca_threshold(const char* kind, double threshold) {
-  if (threshold > 0 && threshold <= 1) return;
-  throw std::invalid_argument(
-      fmt::format("delve::{}: threshold is {}; it must be in (0, 1]", kind, threshold));
+inline void require_pca_threshold(const std::string& kind, double threshold) {
+  require_share(threshold, "delve::" + kind, "threshold");
 }
 
-inline void check_pca_at_least(const char* kind, const char* option, std::int64_t value,
-                               std::int64_t least) {
-  if (value >= least) return;
-  throw std::invalid_argument(
-      fmt::format("delve::{}: {} is {}; it must be at least {}", kind, option, value, least));
+inline void require_pca_at_least(const std::string& kind, std::string_view option,
+                                 std::int64_t value, std::int64_t least) {
+  require(value >= least, "delve::" + kind, option, fmt::to_string(value),
+          fmt::format("at least {}", least));
 }
 
 /// The eigenvectors of a layer's data, (d, d), float64, in columns from the leading one on.
@@ -204,9 +203,9 @@ template <typename Derived, typename Options, typename Kind>
 class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
  public:
   explicit PcaImpl(const Options& options_) : options(options_) {
-    check_pca_threshold(Kind::kName, options.threshold());
+    require_pca_threshold(Kind::kName, options.threshold());
     if (options.gradient_epoch_start()) {
-      check_pca_at_least(Kind::kName, "gradient_epoch_start", *options.gradient_epoch_start(), 0);
+      require_pca_at_least(Kind::kName, "gradient_epoch_start", *options.gradient_epoch_start(), 0);
     }
     Kind::check(options);
     reset();
@@ -239,7 +238,7 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
   }
 
   void set_threshold(double threshold) override {
-    check_pca_threshold(Kind::kName, threshold);
+    require_pca_threshold(Kind::kName, threshold);
     options.threshold(threshold);
   }
 
@@ -449,7 +448,7 @@ struct LinearPCAKind {
 
   static std::int64_t width(const LinearPCAOptions& options) { return options.in_features(); }
   static void check(const LinearPCAOptions& options) {
-    check_pca_at_least(kName, "in_features", options.in_features(), 1);
+    require_pca_at_least(kName, "in_features", options.in_features(), 1);
   }
   static bool takes(const at::Tensor& x) { return x.dim() >= 1; }
   static std::string expected(const LinearPCAOptions& options) {
@@ -467,9 +466,9 @@ struct Conv2dPCAKind {
 
   static std::int64_t width(const Conv2dPCAOptions& options) { return options.in_filters(); }
   static void check(const Conv2dPCAOptions& options) {
-    check_pca_at_least(kName, "in_filters", options.in_filters(), 1);
+    require_pca_at_least(kName, "in_filters", options.in_filters(), 1);
     if (options.downsampling()) {
-      check_pca_at_least(kName, "downsampling", *options.downsampling(), 1);
+      require_pca_at_least(kName, "downsampling", *options.downsampling(), 1);
     }
   }
   static bool takes(const at::Tensor& x) { return x.dim() == 3 || x.dim() == 4; }
@@ -533,7 +532,7 @@ void for_each_pca_layer(Model& model, const Function& function) {
 /// @param threshold in (0, 1]; holds from the next evaluation on
 /// @throws std::invalid_argument for another one; then no layer is changed
 inline void set_pca_threshold(torch::nn::Module& model, double threshold) {
-  detail::check_pca_threshold("set_pca_threshold", threshold);
+  detail::require_pca_threshold("set_pca_threshold", threshold);
   detail::for_each_pca_layer(
       model, [&](PcaLayer& layer, const std::string& /*name*/) { layer.set_threshold(threshold); });
 }

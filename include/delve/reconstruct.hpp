@@ -24,6 +24,7 @@
 #include <delve/detail/file_names.hpp>
 #include <delve/detail/files.hpp>
 #include <delve/detail/npy.hpp>
+#include <delve/detail/require.hpp>
 #include <delve/detail/text.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
@@ -169,11 +170,7 @@ inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statis
 }
 
 inline std::vector<Statistic> reconstructed_statistics(const ReconstructOptions& options) {
-  if (!(options.sat_threshold > 0 && options.sat_threshold <= 1)) {
-    throw std::invalid_argument(
-        fmt::format("delve::reconstruct: sat_threshold is {}; it must be above 0 and at most 1",
-                    options.sat_threshold));
-  }
+  require_share(options.sat_threshold, "delve::reconstruct", "sat_threshold");
   std::vector<Statistic> statistics;
   for (const std::string& name : options.stats) {
     statistics.push_back(find_statistic(name));

@@ -29,6 +29,16 @@ std::vector<std::string> layers_where(const EpochRecord& record, const Condition
   return names;
 }
 
+/// Whether a value of a layer bears this name in files.
+inline bool is_name_of_value(const EpochRecord& record, const std::string& name) {
+  for (const LayerRecord& layer : record.layers) {
+    for (const Value& value : layer.values) {
+      if (value_name(layer.mode, value.quantity, layer.layer) == name) return true;
+    }
+  }
+  return false;
+}
+
 /// Tells what a reader of the record must know to trust it, once for each layer.
 inline void review_epoch(const EpochRecord& record, const std::vector<LayerReport>& reports,
                          Problems& problems) {
@@ -39,6 +49,13 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
                     "run only while the tracker was stopped, or was it another one that ran: a "
                     "clone, a replica of data_parallel, a module made anew?",
                     record.epoch));
+  }
+  for (const auto& [scalar, number] : record.scalars) {
+    if (!is_name_of_value(record, scalar)) continue;
+    problems.tell_once("scalar " + scalar,
+                       fmt::format("the scalar \"{}\" is named like a statistic of a layer, and "
+                                   "lost in files that hold both",
+                                   scalar));
   }
   problems.tell_once_of(
       layers_where(record, [](const LayerRecord& it) { return it.status == Status::NoVariance; }),

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>    // std::int64_t
-#include <stdexcept>  // std::invalid_argument
+#include <cstdint>  // std::int64_t
 
-#include <fmt/format.h>  // fmt::format
+#include <fmt/format.h>  // fmt::to_string
+
+#include <delve/detail/require.hpp>
 
 namespace delve::detail {
 
 /// Returns the epoch that a writer is to begin with.
 /// @throws std::invalid_argument where it is negative
 inline std::int64_t checked_initial_epoch(std::int64_t initial_epoch) {
-  if (initial_epoch < 0) {
-    throw std::invalid_argument(
-        fmt::format("delve: initial_epoch is {}; it must be 0 or more", initial_epoch));
-  }
+  require(initial_epoch >= 0, "delve", "initial_epoch", fmt::to_string(initial_epoch),
+          "at least 0");
   return initial_epoch;
 }
 

@@ -45,11 +45,6 @@ struct Observation {
         statistics(statistics_of(options)),
         problems(options.on_warning()) {
     check_ranges(options);
-    const bool has_saturation =
-        std::any_of(statistics.begin(), statistics.end(),
-                    [](const Statistic& statistic) { return statistic.quantity == "saturation"; });
-    require(!options.average_sat() || has_saturation, "average_sat", "true",
-            "false where stats holds no \"lsat\"");
     keeps_sample = need(Need::Embedding);
     const bool in_float64 = need(Need::SmallEigenvalues);
     products = options.products().value_or(in_float64 ? Products::Float64 : Products::Float32);

@@ -33,6 +33,7 @@
 #include <delve/detail/picture_file.hpp>
 #include <delve/detail/plot_script.hpp>
 #include <delve/detail/process.hpp>
+#include <delve/detail/require.hpp>
 #include <delve/detail/text.hpp>
 #include <delve/detail/writer_args.hpp>
 #include <delve/record.hpp>
@@ -244,9 +245,7 @@ class PlotWriter final : public Writer {
   static const PlotOptions& checked(const PlotOptions& options) {
     const auto require = [](bool holds, std::string_view option, std::string_view value,
                             std::string_view valid) {
-      if (holds) return;
-      throw std::invalid_argument(
-          fmt::format("delve::PlotOptions: {} is {}; it must be {}", option, value, valid));
+      detail::require(holds, "delve::PlotOptions", option, value, valid);
     };
     for (const auto& [name, pixels] :
          {std::pair("width", options.width), std::pair("height", options.height)}) {

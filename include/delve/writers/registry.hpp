@@ -96,11 +96,15 @@ inline WriterRegistry& writer_registry() {
 }
 
 /// Writers that need a library of their own are known to programs that include their header.
-inline std::string_view header_of_writer(std::string_view key) {
-  if (key == "json") return "delve/writers/json.hpp";
-  if (key == "tensorboard" || key == "tb") return "delve/writers/tensorboard.hpp";
-  return {};
-}
+struct OptionalWriter {
+  std::string_view key;
+  std::string_view header;
+};
+constexpr OptionalWriter kOptionalWriters[] = {
+    {"json", "delve/writers/json.hpp"},
+    {"tensorboard", "delve/writers/tensorboard.hpp"},
+    {"tb", "delve/writers/tensorboard.hpp"},
+};
 
 }  // namespace detail
 
@@ -124,14 +128,19 @@ inline WriterKey find_writer(std::string_view key) {
       return found->second;
     }
   }
-  const std::string_view header = header_of_writer(key);
-  throw std::invalid_argument(
-      header.empty()
-          ? fmt::format("delve: save_to: \"{}\" is not a writer; known are {}", key,
-                        fmt::join(writer_keys(), ", "))
-          : fmt::format("delve: save_to: \"{}\" needs #include <{}> in the program, or, of delve "
-                        "in one header, the macro that it names for it",
-                        key, header));
+  std::vector<std::string> names = writer_keys();
+  for (const OptionalWriter& writer : kOptionalWriters) {
+    if (writer.key == key) {
+      throw std::invalid_argument(
+          fmt::format("delve: save_to: \"{}\" needs #include <{}> in the program, or, of delve in "
+                      "one header, the macro that it names for it",
+                      key, writer.header));
+    }
+    if (std::find(names.begin(), names.end(), writer.key) != names.end()) continue;
+    names.push_back(fmt::format("{} (by #include <{}>)", writer.key, writer.header));
+  }
+  throw std::invalid_argument(fmt::format("delve: save_to: \"{}\" is not a writer; known are {}",
+                                          key, fmt::join(names, ", ")));
 }
 
 /// @throws std::invalid_argument where an argument is given that none of these keys takes

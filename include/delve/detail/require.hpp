@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <stdexcept>    // std::invalid_argument
+#include <string_view>  // std::string_view
+
+#include <fmt/format.h>  // fmt::format
+
+namespace delve::detail {
+
+/// Refuses a bad setting.
+/// @param owner whose setting it is: "delve::PlotOptions"
+/// @throws std::invalid_argument "delve::PlotOptions: width is 7; it must be 200 to 16000 pixels"
+inline void require(bool holds, std::string_view owner, std::string_view option,
+                    std::string_view value, std::string_view valid) {
+  if (holds) return;
+  throw std::invalid_argument(
+      fmt::format("{}: {} is {}; it must be {}", owner, option, value, valid));
+}
+
+/// The same of a share of a whole, which none is of nothing.
+inline void require_share(double share, std::string_view owner, std::string_view option) {
+  require(share > 0 && share <= 1, owner, option, fmt::to_string(share), "above 0 and at most 1");
+}
+
+}  // namespace delve::detail
