@@ -214,7 +214,7 @@ inline void copy_rows(const at::Tensor& rows, const at::Tensor& matrix, std::int
   const std::int64_t width = matrix.size(1);
   const std::int64_t count = rows.numel() / width;
   if (is_plain_memory(rows) && rows.scalar_type() == matrix.scalar_type()) {
-    const auto row_bytes = static_cast<std::size_t>(width) * matrix.element_size();
+    const auto row_bytes = static_cast<std::size_t>(width) * matrix.itemsize();
     std::memcpy(static_cast<char*>(matrix.data_ptr()) + static_cast<std::size_t>(first) * row_bytes,
                 rows.data_ptr(), static_cast<std::size_t>(count) * row_bytes);
   } else {
