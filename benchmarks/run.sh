@@ -72,8 +72,8 @@ ours() { measure "$programs/benchmark_vgg16" "$@"; }
 delve() {
   if [[ -z ${PYTHON:-} ]]; then return; fi
   echo "   Delve $*"
-  # It logs every layer, on stderr.
-  "$PYTHON" "$here/vgg16_delve.py" "$@" >>"$lines" 2>"$output/delve.log" || {
+  # It logs every layer, on stderr or among what it prints.
+  "$PYTHON" "$here/vgg16_delve.py" "$@" 2>"$output/delve.log" | grep '^{' >>"$lines" || {
     tail -n 20 "$output/delve.log" >&2
     die "Delve could not be measured"
   }
