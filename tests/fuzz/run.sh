@@ -47,11 +47,7 @@ in_turn() {
   say "$label"
   for target in "${targets[@]}"; do
     # Not counted by a pipe, whose parts do not know of these jobs.
-    running=($(builtin jobs -rp))
-    while ((${#running[@]} >= cores)); do
-      wait -n || true
-      running=($(builtin jobs -rp))
-    done
+    while running=($(builtin jobs -rp)) && ((${#running[@]} >= cores)); do wait -n || true; done
     (set -e; "$command" "$target") >"$output/$target.$command.log" 2>&1 </dev/null &
     pids[$target]=$!
   done
