@@ -8,7 +8,6 @@
 #include <cstring>      // std::memcpy
 #include <stdexcept>    // std::invalid_argument
 #include <string_view>  // std::string_view
-#include <tuple>        // std::get
 #include <type_traits>  // std::is_same_v
 #include <utility>      // std::move
 #include <vector>       // std::vector
@@ -121,9 +120,8 @@ class Covariance {
   void flush();
   void choose_shift(const at::Tensor& rows, const at::Tensor& first_row);
   void fold(const at::Tensor& rows, const at::Tensor& count);
-  void add_to(at::Tensor& product, at::Tensor& sum, const at::Tensor& rows) const;
-  [[nodiscard]] at::Tensor shifted(const at::Tensor& rows) const;
-  [[nodiscard]] at::Tensor shifted_by_feature(const at::Tensor& rows) const;
+  void add_to(const at::Tensor& product, const at::Tensor& sum, const at::Tensor& rows) const;
+  [[nodiscard]] at::Tensor shifted(const at::Tensor& x, const at::Tensor& shift) const;
   [[nodiscard]] at::Tensor centred_waiting_rows() const;
 
   struct FiniteRows {
@@ -184,10 +182,10 @@ inline bool is_known_true(const at::Tensor& flag) {
   return flag.is_cpu() && flag.item<bool>();
 }
 
-/// Columns that are multiplied at a time. Products of the first with the last ones and the other
-/// way round are the same, so half of all blocks are enough.
-inline std::int64_t columns_per_block(std::int64_t width) {
-  return std::max<std::int64_t>(128, width / 8);
+/// Rows of a symmetric product that are formed at a time, up to the diagonal: what lies above it is
+/// left out. Strips that are narrower cost more than they leave out.
+inline std::int64_t rows_per_strip(std::int64_t width) {
+  return std::max<std::int64_t>(64, width / 8);
 }
 
 /// So many times as large as the data so far, values are too large for their float32 products.
@@ -229,36 +227,45 @@ inline bool pays_by_sample(const at::Tensor& rows) {
   return rows.stride(1) == 1 && rows.stride(2) != 1 && 2 * rows.size(2) <= rows.size(1);
 }
 
-/// Adds yᵀy, for y of shape (n, d), to the lower triangle of a sum.
-inline void add_product(at::Tensor& sum, const at::Tensor& y) {
-  const std::int64_t width = y.size(1);
-  const std::int64_t block = columns_per_block(width);
-  for (std::int64_t i = 0; i < width; i += block) {
-    const at::Tensor left = y.narrow(1, i, std::min(block, width - i)).t();
-    const at::Tensor sums = sum.narrow(0, i, left.size(0));
-    for (std::int64_t j = 0; j <= i; j += block) {
-      const at::Tensor right = y.narrow(1, j, std::min(block, width - j));
-      at::Tensor target = sums.narrow(1, j, right.size(1));
-      if (sum.scalar_type() == y.scalar_type()) {
-        target.addmm_(left, right);
-      } else {
-        target.add_(at::mm(left, right));
-      }
-    }
+/// Adds to the lower triangle of a (d, d) sum, strip by strip: add(strip, begin, rows) is
+/// called with the part of the sum from row `begin` on that ends at the diagonal.
+template <typename Add>
+void add_strips(const at::Tensor& sum, std::int64_t rows_at_a_time, const Add& add) {
+  const std::int64_t width = sum.size(0);
+  for (std::int64_t begin = 0; begin < width; begin += rows_at_a_time) {
+    const std::int64_t rows = std::min(rows_at_a_time, width - begin);
+    add(sum.narrow(0, begin, rows).narrow(1, 0, begin + rows), begin, rows);
   }
 }
 
-/// Adds the lower triangle of a matrix to a sum, strip by strip: a narrower type is widened on the
-/// way, and a strip of that stays in a cache.
-inline void add_lower_triangle(at::Tensor& sum, const at::Tensor& matrix) {
-  constexpr std::int64_t strip = 64;
-  const std::int64_t width = sum.size(0);
-  for (std::int64_t i = 0; i < width; i += strip) {
-    const std::int64_t rows = std::min(strip, width - i);
-    sum.narrow(0, i, rows)
-        .narrow(1, 0, i + rows)
-        .add_(matrix.narrow(0, i, rows).narrow(1, 0, i + rows));
-  }
+/// Adds yᵀy, for y of shape (n, d), to the lower triangle of a sum.
+inline void add_product(const at::Tensor& sum, const at::Tensor& y) {
+  add_strips(sum, rows_per_strip(y.size(1)), [&](at::Tensor strip, auto begin, auto rows) {
+    const at::Tensor left = y.narrow(1, begin, rows).t();
+    const at::Tensor right = y.narrow(1, 0, begin + rows);
+    if (strip.scalar_type() == y.scalar_type()) {
+      strip.addmm_(left, right);
+    } else {
+      strip.add_(at::mm(left, right));
+    }
+  });
+}
+
+/// The same of y that is stored feature by feature, (b, d, n), with a product a sample.
+inline void add_products_by_sample(const at::Tensor& sum, const at::Tensor& y) {
+  add_strips(sum, rows_per_strip(y.size(1)), [&](at::Tensor strip, auto begin, auto rows) {
+    const at::Tensor left = y.narrow(1, begin, rows);
+    const at::Tensor right = y.narrow(1, 0, begin + rows).transpose(1, 2);
+    strip.add_(at::bmm(left, right).sum(0));
+  });
+}
+
+/// Adds the lower triangle of a matrix to a sum: a narrower type is widened on the way, and a strip
+/// of that stays in a cache.
+inline void add_lower_triangle(const at::Tensor& sum, const at::Tensor& matrix) {
+  add_strips(sum, 64, [&](at::Tensor strip, auto begin, auto rows) {
+    strip.add_(matrix.narrow(0, begin, rows).narrow(1, 0, begin + rows));
+  });
 }
 
 }  // namespace detail
@@ -402,29 +409,16 @@ void Covariance<Scalar>::choose_shift(const at::Tensor& rows, const at::Tensor& 
   scale_ = at::where(is_first.logical_and(at::isfinite(scale)), scale, scale_);
 }
 
-/// (x − shift) · scale of (b, n, d), row by row: (b · n, d).
+/// (x − shift) · scale, in the order of x's axes.
 template <typename Scalar>
-at::Tensor Covariance<Scalar>::shifted(const at::Tensor& rows) const {
-  at::Tensor y = at::empty(rows.sizes(), rows.options().dtype(product_type(rows)));
-  at::sub_out(y, rows, shift_.to(y.scalar_type())).mul_(scale_);
-  return y.view({-1, width_});
-}
-
-/// The same feature by feature: (b, d, n). Batch normalisation by a given mean and variance is that
-/// very formula, in one go over the data.
-template <typename Scalar>
-at::Tensor Covariance<Scalar>::shifted_by_feature(const at::Tensor& rows) const {
-  const at::Tensor x = rows.transpose(1, 2).to(product_type(rows));
-  const at::Tensor shift = shift_.to(x.scalar_type());
-  const at::Tensor scale = scale_.to(x.scalar_type()).expand({width_}).contiguous();
-  return std::get<0>(at::native_batch_norm(x, /*weight=*/scale, /*bias=*/{}, /*running_mean=*/shift,
-                                           /*running_var=*/at::ones_like(shift),
-                                           /*training=*/false, /*momentum=*/0, /*eps=*/0));
+at::Tensor Covariance<Scalar>::shifted(const at::Tensor& x, const at::Tensor& shift) const {
+  at::Tensor y = at::empty(x.sizes(), x.options().dtype(product_type(x)));
+  return at::sub_out(y, x, shift.to(y.scalar_type())).mul_(scale_);
 }
 
 /// Adds the products and the rows of (b, n, d) to sums, block by block.
 template <typename Scalar>
-void Covariance<Scalar>::add_to(at::Tensor& product, at::Tensor& sum,
+void Covariance<Scalar>::add_to(const at::Tensor& product, const at::Tensor& sum,
                                 const at::Tensor& rows) const {
   const bool by_sample = detail::pays_by_sample(rows);
   const std::int64_t block =
@@ -432,11 +426,11 @@ void Covariance<Scalar>::add_to(at::Tensor& product, at::Tensor& sum,
   for (std::int64_t begin = 0; begin < rows.size(0); begin += block) {
     const at::Tensor part = rows.narrow(0, begin, std::min(block, rows.size(0) - begin));
     if (by_sample) {
-      const at::Tensor y = shifted_by_feature(part);
-      sum.add_(y.sum(at::IntArrayRef{0, 2}));
-      product.add_(at::bmm(y, y.transpose(1, 2)).sum(0));
+      const at::Tensor y = shifted(part.transpose(1, 2), shift_.unsqueeze(1));
+      sum.add_(y.sum(2).sum(0));
+      detail::add_products_by_sample(product, y);
     } else {
-      const at::Tensor y = shifted(part);
+      const at::Tensor y = shifted(part, shift_).view({-1, width_});
       sum.add_(y.sum(0));
       detail::add_product(product, y);
     }
@@ -448,9 +442,9 @@ void Covariance<Scalar>::add_to(at::Tensor& product, at::Tensor& sum,
 template <typename Scalar>
 void Covariance<Scalar>::fold(const at::Tensor& rows, const at::Tensor& count) {
   const bool is_one_block = rows.size(0) * rows.size(1) <= detail::rows_per_block(width_);
-  at::Tensor product = at::zeros(
+  const at::Tensor product = at::zeros(
       {width_, width_}, sum_.options().dtype(is_one_block ? product_type(rows) : kSumType));
-  at::Tensor sum = at::zeros_like(sum_);
+  const at::Tensor sum = at::zeros_like(sum_);
   add_to(product, sum, rows);
   // Any value that is not finite, and any overflow, shows on the diagonal.
   const at::Tensor is_good = at::isfinite(product.diagonal().sum());
