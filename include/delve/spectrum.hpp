@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>   // std::min, std::partition_point, std::sort
-#include <cmath>       // std::exp, std::log, std::sqrt, INFINITY
+#include <algorithm>   // std::count_if, std::max, std::min, std::partition_point, std::sort
+#include <cmath>       // std::abs, std::exp, std::log, std::sqrt, INFINITY
+#include <cstddef>     // std::size_t
 #include <cstdint>     // std::int64_t
 #include <functional>  // std::greater
 #include <optional>    // std::optional
 #include <utility>     // std::move
+#include <vector>      // std::vector
 
 #include <Eigen/Core>
 
@@ -37,9 +39,11 @@ class Spectrum {
   Spectrum(Eigen::VectorXd eigenvalues, std::int64_t width,
            std::optional<Approximation> approximation = {})
       : eigenvalues_(std::move(eigenvalues)), width_(width), approximation_(approximation) {
-    std::sort(eigenvalues_.begin(), eigenvalues_.end(), std::greater<>());
-    cumulated_ = eigenvalues_.cwiseMax(0);
-    for (Eigen::Index i = 1; i < cumulated_.size(); ++i) cumulated_[i] += cumulated_[i - 1];
+    std::sort(eigenvalues_.data(), eigenvalues_.data() + eigenvalues_.size(), std::greater<>());
+    cumulated_.reserve(static_cast<std::size_t>(eigenvalues_.size()) + 1);
+    for (const double value : eigenvalues_) {
+      cumulated_.push_back(cumulated_.back() + std::max(value, 0.0));
+    }
   }
 
   /// Descending; rounding may have made the last ones negative.
@@ -52,14 +56,13 @@ class Spectrum {
   /// approximate ones the exact sum, the trace.
   [[nodiscard]] double total() const {
     if (approximation_) return approximation_->total;
-    return cumulated_.size() == 0 ? 0 : cumulated_[cumulated_.size() - 1];
+    return cumulated_.back();
   }
 
   /// p_k, the share of the variance that the k leading directions explain; 0 ≤ k ≤ d. NaN where
   /// there is no variance.
   [[nodiscard]] double explained(std::int64_t k) const {
-    const std::int64_t available = std::min<std::int64_t>(k, cumulated_.size());
-    return (available == 0 ? 0 : cumulated_[available - 1]) / total();
+    return cumulated_[std::min(static_cast<std::size_t>(k), cumulated_.size() - 1)] / total();
   }
 
   /// The smallest k with p_k ≥ threshold; 0 where there is no variance. Where rounding leaves no
@@ -70,13 +73,12 @@ class Spectrum {
     if (!(total() > 0)) return 0;
     // The p_k rise, so that those below the threshold are the first ones.
     const auto below =
-        std::partition_point(cumulated_.begin(), cumulated_.end(),
+        std::partition_point(cumulated_.begin() + 1, cumulated_.end(),
                              [&](double explained) { return explained / total() < threshold; });
-    const std::int64_t count = below - cumulated_.begin();
+    const std::int64_t count = below - (cumulated_.begin() + 1);
     if (approximation_) doubt(count, threshold);
     if (rule == IdimRule::Delve) return count;
-    const std::int64_t positive = (eigenvalues_.array() > 0).count();
-    return std::min(count + 1, positive);
+    return std::min(count + 1, count_if([](double value) { return value > 0; }));
   }
 
   /// Whether the error of the eigenvalues could have changed a dimensionality or saturation asked
@@ -96,7 +98,7 @@ class Spectrum {
   /// and measurement", bioRxiv 214262, 2017).
   [[nodiscard]] double participation_ratio() const {
     if (!(total() > 0)) return 0;
-    return 1 / (eigenvalues_.cwiseMax(0) / total()).squaredNorm();
+    return 1 / sum_of([&](double value) { return (value / total()) * (value / total()); });
   }
 
   /// Σλ / λ₁, between 1 and d: the squared Frobenius norm of the centred data over its squared
@@ -106,20 +108,20 @@ class Spectrum {
   /// exp(−Σ qᵢ ln qᵢ) with qᵢ = √λᵢ / Σ√λ, between 1 and d (Roy & Vetterli, "The effective rank: a
   /// measure of effective dimensionality", EUSIPCO 2007; √λ are the singular values of the data).
   [[nodiscard]] double effective_rank() const {
-    return total() > 0 ? std::exp(entropy_of_shares(eigenvalues_.cwiseMax(0).cwiseSqrt())) : 0;
+    return total() > 0 ? std::exp(entropy_of([](double value) { return std::sqrt(value); })) : 0;
   }
 
   /// −Σ pᵢ ln pᵢ / ln d with pᵢ = λᵢ / Σλ: 0 where one direction has all the variance, 1 where all
   /// have the same.
   [[nodiscard]] double entropy() const {
     if (!(total() > 0) || width_ == 1) return 0;
-    return entropy_of_shares(eigenvalues_.cwiseMax(0)) / std::log(static_cast<double>(width_));
+    return entropy_of([](double value) { return value; }) / std::log(static_cast<double>(width_));
   }
 
   /// ln det Σ = Σ ln λᵢ. Where an eigenvalue is zero, or rounding made it negative, −infinity.
   [[nodiscard]] double log_determinant() const {
-    if (eigenvalues_.size() < width_ || !(eigenvalues_.array() > 0).all()) return -INFINITY;
-    return eigenvalues_.array().log().sum();
+    if (count_if([](double value) { return value > 0; }) < width_) return -INFINITY;
+    return sum_of([](double value) { return std::log(value); });
   }
 
  private:
@@ -140,21 +142,41 @@ class Spectrum {
     const std::int64_t last = std::min<std::int64_t>(k, eigenvalues_.size()) - 1;
     const double unit = approximation_->unit;
     const double reach = 8 * unit;
-    const double together =
-        static_cast<double>(((eigenvalues_.array() - eigenvalues_[last]).abs() <= reach).count());
+    const auto together = static_cast<double>(
+        count_if([&](double value) { return std::abs(value - eigenvalues_[last]) <= reach; }));
     const double root =
         std::sqrt(static_cast<double>(k) * static_cast<double>(eigenvalues_.size()));
     return std::min(16 * unit + together * reach, root * unit) / total();
   }
 
-  /// −Σ sᵢ ln sᵢ with sᵢ = xᵢ / Σx, where 0 · ln 0 = 0.
-  static double entropy_of_shares(const Eigen::VectorXd& values) {
-    const Eigen::ArrayXd shares = values.array() / values.sum();
-    return -(shares > 0).select(shares * shares.log(), 0).sum();
+  // Loops, not Eigen's expressions: each kind of those takes as long to compile as all of these.
+
+  /// How many eigenvalues are such.
+  template <typename Predicate>
+  [[nodiscard]] std::int64_t count_if(const Predicate& is_such) const {
+    return std::count_if(eigenvalues_.begin(), eigenvalues_.end(), is_such);
+  }
+
+  /// Σ f(λᵢ).
+  template <typename Function>
+  [[nodiscard]] double sum_of(const Function& function) const {
+    double sum = 0;
+    for (const double value : eigenvalues_) sum += function(std::max(value, 0.0));
+    return sum;
+  }
+
+  /// −Σ sᵢ ln sᵢ with sᵢ = f(λᵢ) / Σ f(λ), where 0 · ln 0 = 0.
+  template <typename Function>
+  [[nodiscard]] double entropy_of(const Function& function) const {
+    const double sum = sum_of(function);
+    return -sum_of([&](double value) {
+      const double share = function(value) / sum;
+      return share > 0 ? share * std::log(share) : 0;
+    });
   }
 
   Eigen::VectorXd eigenvalues_;
-  Eigen::VectorXd cumulated_;
+  std::vector<double> cumulated_ = {0};  // the sum of the first 0, 1, … of them
   std::int64_t width_;
   std::optional<Approximation> approximation_;
   mutable bool in_doubt_ = false;  // written only where there is an approximation

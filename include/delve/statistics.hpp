@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::find, std::max, std::min
+#include <algorithm>    // std::count_if, std::find, std::max, std::max_element, std::min
 #include <cmath>        // std::exp, std::log
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
@@ -91,8 +91,10 @@ inline double determinant(const Spectrum& spectrum) {
 /// thousandth of that of the liveliest one.
 inline double dead_units(const Eigen::VectorXd& variances) {
   constexpr double share_of_largest = 1e-6;
-  const double largest = variances.maxCoeff();
-  return static_cast<double>((variances.array() <= share_of_largest * largest).count());
+  const double largest = *std::max_element(variances.begin(), variances.end());
+  return static_cast<double>(
+      std::count_if(variances.begin(), variances.end(),
+                    [&](double variance) { return variance <= share_of_largest * largest; }));
 }
 
 /// p_1, …, p_d.
@@ -105,9 +107,10 @@ inline Eigen::MatrixXd explained_variance_curve(const Spectrum& spectrum) {
 /// The leading `count` eigenvalues, or all d, those included that are zero for lack of data.
 inline Eigen::MatrixXd leading_eigenvalues(const Spectrum& spectrum, std::int64_t count) {
   const Eigen::Index width = spectrum.width();
-  Eigen::MatrixXd values = Eigen::MatrixXd::Zero(width, 1);
-  values.topRows(spectrum.eigenvalues().size()) = spectrum.eigenvalues();
-  return values.topRows(count == 0 ? width : std::min<Eigen::Index>(count, width));
+  Eigen::MatrixXd values(count == 0 ? width : std::min<Eigen::Index>(count, width), 1);
+  const Eigen::VectorXd& known = spectrum.eigenvalues();
+  for (Eigen::Index i = 0; i < values.size(); ++i) values(i) = i < known.size() ? known[i] : 0;
+  return values;
 }
 
 struct StatisticRegistry {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::any_of, std::none_of, std::remove_if, std::stable_partition
+#include <algorithm>    // std::any_of, std::none_of, std::remove_if
 #include <memory>       // std::unique_ptr
 #include <string_view>  // std::string_view
 #include <utility>      // std::exchange, std::move
@@ -96,12 +96,10 @@ inline void add_if_taken_by(const std::shared_ptr<HookTarget>& target, const For
 /// Two modules that share weight and bias look the same from here: the one registered first counts.
 inline void keep_first_module(std::vector<RecognisedForward::Hook>& hooks) {
   const void* first = hooks.front().target->module().address();
-  const auto others = std::stable_partition(hooks.begin(), hooks.end(), [&](const auto& hook) {
-    return hook.target->module().address() == first;
-  });
-  if (others == hooks.end()) return;
+  const auto is_other = [&](const auto& hook) { return hook.target->module().address() != first; };
+  if (std::none_of(hooks.begin(), hooks.end(), is_other)) return;
   for (const RecognisedForward::Hook& hook : hooks) hook.target->set_ambiguous();
-  hooks.erase(others, hooks.end());
+  hooks.erase(std::remove_if(hooks.begin(), hooks.end(), is_other), hooks.end());
 }
 
 /// The forward that an operator with these arguments is; nullptr for every other operator.
