@@ -6,6 +6,7 @@
 #   --quick          a short trial, whose numbers mean little
 #   --rounds N       how often the two sides take turns (3)
 #   --pairs N        of whole steps, tracked and untracked, a round (30)
+#   --device cuda    what it costs on a GPU, instead of what it costs on the CPU
 #   --output FOLDER  where measurements and tables go (runs/benchmarks)
 #
 #   PYTHON=/path     a Python with delve==0.1.50, torch and torchvision, to measure Delve; its
@@ -16,15 +17,16 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-quick='' rounds=3 pairs=30 output=$here/../runs/benchmarks
+quick='' rounds=3 pairs=30 device=cpu output=$here/../runs/benchmarks
 while (($# > 0)); do
   case $1 in
     --quick) quick=1 rounds=1 pairs=3 ;;
     --rounds) rounds=$2; shift ;;
     --pairs) pairs=$2; shift ;;
+    --device) device=$2; shift ;;
     --output) output=$2; shift ;;
     *)
-      sed -n '4,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '4,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       if [[ $1 == --help ]]; then exit 0; else exit 2; fi
       ;;
   esac
@@ -81,6 +83,40 @@ delve() {
 
 if [[ -z ${PYTHON:-} ]]; then
   say "Only our side is measured: PYTHON is not set to a Python with delve, torch and torchvision"
+fi
+
+make_tables() {
+  say "Tables"
+  python3 "$here/table.py" "$lines" | tee "$output/table.md"
+}
+
+if [[ $device != cpu ]]; then
+  # As many steps a side as the layers that let rows wait take to sum them.
+  steps=(--device "$device" --steps 64 --pairs "$pairs" --steps-of-pair 16)
+  if [[ -n $quick ]]; then steps=(--device "$device" --steps 2 --pairs "$pairs"); fi
+  for ((round = 1; round <= rounds; ++round)); do
+    say "Steps on $device, round $round of $rounds"
+    for training in "vgg16" "resnet18" "resnet18 --side 224 --batch 64"; do
+      # shellcheck disable=SC2086  # options of their own
+      ours step "${steps[@]}" --model $training
+      # shellcheck disable=SC2086
+      delve step "${steps[@]}" --model $training
+    done
+    ours step "${steps[@]}" --float32-sums
+    ours step "${steps[@]}" --float64
+  done
+  say "Reports on $device"
+  if [[ -n $quick ]]; then report=(--widest 512 --repeats 1); else report=(--repeats 5); fi
+  ours report --device "$device" "${report[@]}"
+  delve report --device "$device" "${report[@]}"
+  ours report --device "$device" "${report[@]}" --stats small
+  ours report --device "$device" "${report[@]}" --samples-per-dimension 0.25
+  ours eigenvalues --device "$device" "${report[@]}"
+  say "What the host asks of $device"
+  ours trace --device "$device"
+  ours trace --device "$device" --model resnet18
+  make_tables
+  exit
 fi
 
 # As many steps as the widest layers, 4096 units, take to sum 2048 waiting rows, or twice that.
@@ -160,5 +196,4 @@ say "Single steps"
 "$programs/benchmark_steps" --benchmark_out="$output/steps.json" --benchmark_out_format=json \
   ${quick:+--benchmark_min_time=0.01 "--benchmark_filter=hook|matrix|spectrum"}
 
-say "Tables"
-python3 "$here/table.py" "$lines" | tee "$output/table.md"
+make_tables

@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: MIT
 
-// What tracking VGG16 costs, step by step and report by report. vgg16_delve.py does the same with
-// Delve (Python); table.py sets the two side by side.
+// What tracking VGG16 costs, or ResNet18, step by step and report by report, on the host or a GPU.
+// vgg16_delve.py does the same with Delve (Python); table.py sets the two side by side.
 
 #include <cmath>          // std::ceil, std::sqrt
 #include <cstddef>        // std::size_t
 #include <cstdint>        // std::int64_t, std::uint64_t
 #include <filesystem>     // std::filesystem
 #include <functional>     // std::function
+#include <map>            // std::map
 #include <memory>         // std::make_shared, std::shared_ptr
+#include <optional>       // std::optional
+#include <set>            // std::set
 #include <string>         // std::string
 #include <string_view>    // std::string_view
 #include <unordered_map>  // std::unordered_map
 #include <utility>        // std::pair
 #include <vector>         // std::vector
 
+#include <torch/csrc/autograd/profiler_kineto.h>
+#include <torch/cuda.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/nn/functional/upsampling.h>
+#include <torch/nn/modules/container/any.h>
 #include <torch/optim/adam.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -27,6 +33,7 @@
 
 #include "measure.hpp"
 #include "program.hpp"
+#include "resnet.hpp"
 #include "vgg.hpp"
 
 namespace {
@@ -34,14 +41,28 @@ namespace {
 namespace fs = std::filesystem;
 using Strings = std::vector<std::string>;
 
-struct StepSettings {
+struct ModelSettings {
+  std::string model = "vgg16";
+  std::string device = "cpu";
   std::int64_t batch = 128;
+  std::int64_t side = 32;
+};
+
+struct StepSettings : ModelSettings {
   int steps = 32;
   int pairs = 30;
+  int steps_of_pair = 1;
   bool float64 = false;
+  bool float32_sums = false;
+};
+
+struct TraceSettings : ModelSettings {
+  int steps = 16;
+  std::string file;
 };
 
 struct ReportSettings {
+  std::string device = "cpu";
   double samples_per_dimension = 2;
   std::string stats = "leading";
   std::int64_t widest = 4096;
@@ -57,26 +78,47 @@ struct SamplingSettings {
 const Strings kLeading = {"lsat", "idim", "trc", "dtrc", "participation_ratio", "stable_rank"};
 const Strings kSmall = {"lsat", "idim", "logdet", "effective_rank", "entropy"};
 
-/// VGG16 that learns random labels of random pictures.
+/// What an action takes with all that it leaves to the device, in seconds.
+template <typename Action>
+double seconds_on(const torch::Device& device, const Action& action) {
+  const auto wait = [&] {
+    if (device.is_cuda()) torch::cuda::synchronize();
+  };
+  wait();
+  return benchmarks::seconds([&] {
+    action();
+    wait();
+  });
+}
+
+/// A model that learns random labels of random pictures.
 class Training {
  public:
-  explicit Training(std::int64_t batch)
-      : pictures_(torch::randn({batch, 3, 32, 32})),
-        labels_(torch::randint(10, {batch}, torch::kLong)) {
-    model_->train();
+  explicit Training(const ModelSettings& settings)
+      : device_(settings.device),
+        model_(settings.model == "vgg16" ? torch::nn::AnyModule(examples::VGG())
+                                         : torch::nn::AnyModule(examples::ResNet18())) {
+    model()->to(device_);
+    model()->train();
+    adam_.emplace(model()->parameters(), torch::optim::AdamOptions(1e-4));
+    pictures_ = torch::randn({settings.batch, 3, settings.side, settings.side}).to(device_);
+    labels_ = torch::randint(10, {settings.batch}, torch::kLong).to(device_);
   }
 
-  [[nodiscard]] const examples::VGG& model() const { return model_; }
+  [[nodiscard]] std::shared_ptr<torch::nn::Module> model() const { return model_.ptr(); }
+  [[nodiscard]] const torch::Device& device() const { return device_; }
 
   void step() {
-    adam_.zero_grad();
-    torch::nn::functional::cross_entropy(model_->forward(pictures_), labels_).backward();
-    adam_.step();
+    adam_->zero_grad();
+    const torch::Tensor scores = model_.forward(pictures_);
+    torch::nn::functional::cross_entropy(scores, labels_).backward();
+    adam_->step();
   }
 
  private:
-  examples::VGG model_;
-  torch::optim::Adam adam_{model_->parameters(), torch::optim::AdamOptions(1e-4)};
+  torch::Device device_;
+  torch::nn::AnyModule model_;
+  std::optional<torch::optim::Adam> adam_;
   torch::Tensor pictures_, labels_;
 };
 
@@ -90,22 +132,25 @@ double half_of_product(const delve::ForwardCall& call, const delve::OutputLayout
   const torch::NoGradGuard no_grad;
   const torch::Tensor rows = delve::data_matrix(call.outputs, layout, {}).detach();
   const torch::Tensor x = rows.reshape({-1, rows.size(-1)}).contiguous();
-  return benchmarks::seconds([&] { at::mm(x.t(), x); }) / 2;
+  return seconds_on(x.device(), [&] { at::mm(x.t(), x); }) / 2;
 }
 
-/// The layers of a model under the hooks that a CheckLayerSat would register, timed.
+/// The layers of a model under the hooks that a CheckLayerSat<Scalar> would register, timed.
+template <typename Scalar>
 class TimedLayers {
  public:
-  TimedLayers(const examples::VGG& model, const Strings& stats) {
+  TimedLayers(const std::shared_ptr<torch::nn::Module>& model, const Strings& stats) {
     const auto observation = std::make_shared<delve::detail::Observation>(quiet(stats));
     for (const delve::FoundLayer& layer : delve::find_layers(model)) {
       if (layer.kind == nullptr) continue;
       const auto observed =
-          std::make_shared<delve::detail::ObservedLayer<double>>(layer, observation);
+          std::make_shared<delve::detail::ObservedLayer<Scalar>>(layer, observation);
       const delve::OutputLayout layout = layer.kind->layout(layer.module);
       hooks_.push_back(delve::register_forward_hook(
           layer.module, [this, observed, layout](const delve::ForwardCall& call) {
-            taken_ += benchmarks::seconds([&] { observed->take(call); });
+            const torch::Device device = call.outputs.front().device();
+            taken_ += seconds_on(
+                device, [&] { on_host_ += benchmarks::seconds([&] { observed->take(call); }); });
             product_ += half_of_product(call, layout);
           }));
     }
@@ -114,47 +159,67 @@ class TimedLayers {
   TimedLayers& operator=(const TimedLayers&) = delete;
 
   struct Step {
-    double callbacks, product;  // seconds, summed over the layers
+    double callbacks, on_host, product;  // seconds, summed over the layers
   };
 
   /// What has passed since the last call.
   Step next_step() {
-    const Step step{taken_, product_};
-    taken_ = product_ = 0;
+    const Step step{taken_, on_host_, product_};
+    taken_ = on_host_ = product_ = 0;
     return step;
   }
 
  private:
   std::vector<delve::RemovableHandle> hooks_;
   double taken_ = 0;
+  double on_host_ = 0;
   double product_ = 0;
 };
 
+/// What all measurements of steps have in common.
+benchmarks::Line line_of(std::string_view measurement, const Training& training,
+                         const StepSettings& settings) {
+  benchmarks::Line line(measurement);
+  line.add("batch", static_cast<int>(settings.batch));
+  // As it was before there were others.
+  if (settings.model != "vgg16") line.add("model", settings.model);
+  if (settings.side != 32) line.add("side_of_pictures", static_cast<int>(settings.side));
+  if (!training.device().is_cpu()) line.add("device", settings.device);
+  return line;
+}
+
+std::string variant_of(const StepSettings& settings) {
+  return settings.float64 ? "float64" : settings.float32_sums ? "float32 sums" : "float32";
+}
+
 /// Time inside the callbacks, step by step. Rows that wait make a step dear now and then, so that
 /// only a mean over many steps is fair.
+template <typename Scalar>
 void measure_callbacks(Training& training, const StepSettings& settings, const Strings& stats) {
-  TimedLayers layers(training.model(), stats);
-  training.step();
+  TimedLayers<Scalar> layers(training.model(), stats);
+  // A device loads code when it first runs it, that which sums waiting rows only after some steps.
+  const int warm_up = training.device().is_cpu() ? 1 : settings.steps;
+  for (int i = 0; i < warm_up; ++i) training.step();
   layers.next_step();
-  std::vector<double> callbacks, product;
+  std::vector<double> callbacks, on_host, product;
   for (int i = 0; i < settings.steps; ++i) {
     training.step();
-    const TimedLayers::Step step = layers.next_step();
+    const auto step = layers.next_step();
     callbacks.push_back(step.callbacks);
+    on_host.push_back(step.on_host);
     product.push_back(step.product);
   }
-  const int batch = static_cast<int>(settings.batch);
-  benchmarks::Line("callbacks")
-      .add("variant", settings.float64 ? "float64" : "float32")
-      .add("batch", batch)
-      .add("seconds", callbacks)
-      .print();
-  benchmarks::Line("product").add("batch", batch).add("seconds", product).print();
+  benchmarks::Line line = line_of("callbacks", training, settings);
+  line.add("variant", variant_of(settings)).add("seconds", callbacks);
+  if (!training.device().is_cpu()) line.add("on_host", on_host);
+  line.print();
+  line_of("product", training, settings).add("seconds", product).print();
 }
 
 /// Whole steps, tracked and not. Which comes first alternates, so that drift favours neither.
+template <typename Scalar>
 void measure_pairs(Training& training, const StepSettings& settings, const Strings& stats) {
-  delve::CheckLayerSat<> tracker("", "csv", training.model(), quiet(stats).nosave(true));
+  delve::CheckLayerSat<Scalar> tracker("", "csv", training.model(), quiet(stats).nosave(true));
   std::vector<double> tracked, untracked;
   const auto measure = [&](bool is_tracked, std::vector<double>& times) {
     if (is_tracked) {
@@ -162,7 +227,11 @@ void measure_pairs(Training& training, const StepSettings& settings, const Strin
     } else {
       tracker.stop();
     }
-    times.push_back(benchmarks::seconds([&] { training.step(); }));
+    times.push_back(seconds_on(training.device(),
+                               [&] {
+                                 for (int i = 0; i < settings.steps_of_pair; ++i) training.step();
+                               }) /
+                    settings.steps_of_pair);
   };
   std::vector<double> warm_up;
   measure(true, warm_up);
@@ -173,19 +242,82 @@ void measure_pairs(Training& training, const StepSettings& settings, const Strin
     if (i % 2 != 0) measure(true, tracked);
   }
   tracker.stop();
-  benchmarks::Line("pairs")
-      .add("variant", settings.float64 ? "float64" : "float32")
-      .add("batch", static_cast<int>(settings.batch))
+  line_of("pairs", training, settings)
+      .add("variant", variant_of(settings))
       .add("tracked", tracked)
       .add("untracked", untracked)
       .print();
 }
 
+template <typename Scalar>
 void measure_steps(const StepSettings& settings) {
-  Training training(settings.batch);
+  Training training(settings);
   const Strings& stats = settings.float64 ? kSmall : kLeading;
-  measure_callbacks(training, settings, stats);
-  if (settings.pairs > 0) measure_pairs(training, settings, stats);
+  measure_callbacks<Scalar>(training, settings, stats);
+  if (settings.pairs > 0) measure_pairs<Scalar>(training, settings, stats);
+}
+
+/// What a profiler sees the host ask of CUDA, tracked and untracked: how many kernels are launched,
+/// how often it waits, and what is copied between host and device.
+void measure_trace(const TraceSettings& settings) {
+  namespace profiler = torch::autograd::profiler;
+  using torch::profiler::impl::ActivityType;
+  Training training(settings);
+  delve::CheckLayerSat<> tracker("", "csv", training.model(), quiet(kLeading).nosave(true));
+  const profiler::ProfilerConfig config(profiler::ProfilerState::KINETO);
+  std::set<ActivityType> activities{ActivityType::CPU};
+  if (training.device().is_cuda()) activities.insert(ActivityType::CUDA);
+  for (const bool is_tracked : {true, false}) {
+    if (!is_tracked) tracker.stop();
+    // The first batches choose the shift.
+    for (int i = 0; i < settings.steps; ++i) training.step();
+    if (training.device().is_cuda()) torch::cuda::synchronize();
+    profiler::prepareProfiler(config, activities);
+    profiler::enableProfiler(config, activities);
+    for (int i = 0; i < settings.steps; ++i) training.step();
+    const auto result = profiler::disableProfiler();
+    if (is_tracked && !settings.file.empty()) result->save(settings.file);
+    std::map<std::string, int> counts;
+    for (const profiler::KinetoEvent& event : result->events()) {
+      const std::string name = event.name();
+      const bool is_call = name.rfind("cuda", 0) == 0 || name.rfind("cuLaunch", 0) == 0;
+      if (is_call || name.rfind("Memcpy", 0) == 0) ++counts[name];
+    }
+    for (const auto& [name, count] : counts) {
+      benchmarks::Line("trace")
+          .add("device", settings.device)
+          .add("model", settings.model)
+          .add("batch", static_cast<int>(settings.batch))
+          .add("tracked", is_tracked)
+          .add("event", name)
+          .add("a_step", static_cast<double>(count) / settings.steps)
+          .print();
+    }
+  }
+}
+
+/// Eigenvalues of a covariance by the device's solver, and by the host's with the copy to it.
+void measure_eigenvalues(const ReportSettings& settings) {
+  const torch::Device device(settings.device);
+  for (std::int64_t d = 64; d <= settings.widest; d *= 2) {
+    const torch::Tensor rows = torch::randn({2 * d, d}, torch::kDouble);
+    const torch::Tensor matrix = torch::mm(rows.t(), rows).div_(2 * d).to(device);
+    const auto measure = [&](std::string_view variant, const std::function<void()>& solve) {
+      solve();
+      std::vector<double> times;
+      for (int i = 0; i < settings.repeats; ++i) times.push_back(seconds_on(device, solve));
+      benchmarks::Line("eigenvalues")
+          .add("device", settings.device)
+          .add("d", static_cast<int>(d))
+          .add("variant", variant)
+          .add("seconds", times)
+          .print();
+    };
+    measure("device, float64", [&] { delve::symmetric_eigenvalues(matrix); });
+    measure("device, float32", [&] { delve::approximate_eigenvalues(matrix); });
+    measure("host, float64", [&] { delve::symmetric_eigenvalues(matrix.cpu()); });
+    measure("host, float32", [&] { delve::approximate_eigenvalues(matrix.cpu()); });
+  }
 }
 
 /// The tracked layers of VGG16 and their widths.
@@ -216,6 +348,7 @@ void measure_reports(const ReportSettings& settings) {
   const Strings& stats = settings.stats == "small" ? kSmall : kLeading;
   std::vector<double> times;
   std::string dimensionalities;
+  const torch::Device device(settings.device);
   {
     // Where there is no module to track, there is no tracker.
     const torch::nn::Linear unused(1, 1);
@@ -226,13 +359,14 @@ void measure_reports(const ReportSettings& settings) {
     std::unordered_map<std::int64_t, torch::Tensor> rows;
     for (const auto& [name, width] : layers) {
       const double n = std::ceil(static_cast<double>(width) * settings.samples_per_dimension);
-      if (rows.count(width) == 0) rows[width] = rows_of(static_cast<std::int64_t>(n), width);
+      if (rows.count(width) == 0)
+        rows[width] = rows_of(static_cast<std::int64_t>(n), width).to(device);
     }
     for (int i = 0; i < settings.repeats; ++i) {
       for (const auto& [name, width] : layers) {
         tracker.observe(name, rows.at(width), delve::Mode::Train);
       }
-      times.push_back(benchmarks::seconds([&] { tracker.add_saturations(); }));
+      times.push_back(seconds_on(device, [&] { tracker.add_saturations(); }));
     }
     for (const auto& [name, width] : layers) {
       const auto idim = tracker.last(name, "idim", delve::Mode::Train);
@@ -240,9 +374,12 @@ void measure_reports(const ReportSettings& settings) {
                                       static_cast<std::int64_t>(idim.value_or(-1)));
     }
   }
-  fs::remove_all(folder);
-  benchmarks::Line("report")
-      .add("variant", settings.stats)
+  // Not remove_all(): that of LibTorch 2.11's wheel, which comes before the compiler's, crashes.
+  for (const fs::directory_entry& file : fs::directory_iterator(folder)) fs::remove(file);
+  fs::remove(folder);
+  benchmarks::Line line("report");
+  if (!device.is_cpu()) line.add("device", settings.device);
+  line.add("variant", settings.stats)
       .add("samples_per_dimension", settings.samples_per_dimension)
       .add("seconds", times)
       .add("idim", dimensionalities)
@@ -316,18 +453,47 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   std::function<void()> measure;
 
+  const auto add_device = [](CLI::App* command, std::string& device) {
+    command->add_option("--device", device, "Where the model and its data are: cpu, or cuda")
+        ->capture_default_str();
+  };
+  const auto add_model = [&](CLI::App* command, ModelSettings& settings) {
+    command->add_option("--model", settings.model, "The model")
+        ->check(CLI::IsMember({"vgg16", "resnet18"}))
+        ->capture_default_str();
+    add_device(command, settings.device);
+    command->add_option("--batch", settings.batch, "Pictures a step")->capture_default_str();
+    command->add_option("--side", settings.side, "Width and height of a picture")
+        ->capture_default_str();
+  };
+
   StepSettings step;
   CLI::App* step_command = app.add_subcommand("step", "Steps of a training");
-  step_command->add_option("--batch", step.batch, "Pictures a step")->capture_default_str();
+  add_model(step_command, step);
   step_command->add_option("--steps", step.steps, "Steps whose callbacks are timed")
       ->capture_default_str();
   step_command->add_option("--pairs", step.pairs, "Pairs of a tracked and an untracked step")
       ->capture_default_str();
+  step_command->add_option("--steps-of-pair", step.steps_of_pair, "Steps a side of a pair")
+      ->capture_default_str();
   step_command->add_flag("--float64", step.float64, "With statistics that need small eigenvalues");
-  step_command->callback([&] { measure = [&] { measure_steps(step); }; });
+  step_command->add_flag("--float32-sums", step.float32_sums, "With CheckLayerSat<float>");
+  step_command->callback([&] {
+    measure = [&] { step.float32_sums ? measure_steps<float>(step) : measure_steps<double>(step); };
+  });
+
+  TraceSettings trace;
+  CLI::App* trace_command =
+      app.add_subcommand("trace", "What the host asks of CUDA, counted by LibTorch's profiler");
+  add_model(trace_command, trace);
+  trace_command->add_option("--steps", trace.steps, "Steps, tracked and untracked")
+      ->capture_default_str();
+  trace_command->add_option("--file", trace.file, "Where the tracked steps' trace is written");
+  trace_command->callback([&] { measure = [&] { measure_trace(trace); }; });
 
   ReportSettings report;
   CLI::App* report_command = app.add_subcommand("report", "add_saturations()");
+  add_device(report_command, report.device);
   report_command
       ->add_option("--samples-per-dimension", report.samples_per_dimension,
                    "Data points of each layer, in widths of the layer")
@@ -339,6 +505,16 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   report_command->add_option("--repeats", report.repeats, "Reports")->capture_default_str();
   report_command->callback([&] { measure = [&] { measure_reports(report); }; });
+
+  ReportSettings eigenvalues;
+  CLI::App* eigenvalues_command =
+      app.add_subcommand("eigenvalues", "Eigenvalues by the device's solver and by the host's");
+  add_device(eigenvalues_command, eigenvalues.device);
+  eigenvalues_command->add_option("--widest", eigenvalues.widest, "Up to this width")
+      ->capture_default_str();
+  eigenvalues_command->add_option("--repeats", eigenvalues.repeats, "Solutions of each")
+      ->capture_default_str();
+  eigenvalues_command->callback([&] { measure = [&] { measure_eigenvalues(eigenvalues); }; });
 
   SamplingSettings sampling;
   CLI::App* sampling_command = app.add_subcommand("sampling", "The error that sample_rate() makes");

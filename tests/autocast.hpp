@@ -5,14 +5,19 @@
 
 namespace delve_test {
 
-/// Autocast on the CPU while it lives. The functions for this have other names in other versions of
-/// LibTorch; what they do is this.
-class AutocastCpu {
+/// Autocast while it lives. The functions for this have other names in other versions of LibTorch;
+/// what they do is this.
+class Autocast {
  public:
-  AutocastCpu() { c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, false); }
-  ~AutocastCpu() { c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, true); }
-  AutocastCpu(const AutocastCpu&) = delete;
-  AutocastCpu& operator=(const AutocastCpu&) = delete;
+  explicit Autocast(c10::DispatchKey key = c10::DispatchKey::AutocastCPU) : key_(key) {
+    c10::impl::tls_set_dispatch_key_excluded(key_, false);
+  }
+  ~Autocast() { c10::impl::tls_set_dispatch_key_excluded(key_, true); }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  c10::DispatchKey key_;
 };
 
 }  // namespace delve_test

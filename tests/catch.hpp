@@ -11,7 +11,7 @@
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>  // Catch2 3
 using Catch::Approx;
-using namespace Catch::Matchers;
+using Catch::Matchers::ContainsSubstring;
 #else
 #include <catch2/catch.hpp>  // Catch2 2
 

@@ -10,31 +10,18 @@
 #include <delve/eigenvalues.hpp>
 
 #include "catch.hpp"
+#include "reference_covariance.hpp"
 
 using delve::Covariance;
 using delve::Products;
+using delve_test::random_rows;
+using delve_test::relative_error;
+using delve_test::two_pass;
 
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-/// The covariance by its definition, in two passes and float64.
-torch::Tensor two_pass(const torch::Tensor& rows) {
-  const torch::Tensor centred = rows.to(torch::kDouble) - rows.to(torch::kDouble).mean(0);
-  return centred.t().mm(centred) / rows.size(0);
-}
-
-/// The largest error of an entry, in units of the largest entry.
-double relative_error(const torch::Tensor& found, const torch::Tensor& expected) {
-  return ((found - expected).abs().max() / expected.abs().max()).item<double>();
-}
-
-/// Rows whose features have very different spreads and are correlated.
-torch::Tensor random_rows(std::int64_t count, std::int64_t width, double mean = 0) {
-  const torch::Tensor mixing = torch::randn({width, width}) / std::sqrt(width);
-  return torch::randn({count, width}).mm(mixing) * torch::logspace(0, -2, width) + mean;
-}
 
 template <typename Scalar>
 Covariance<Scalar> covariance_of(const std::vector<torch::Tensor>& batches,
@@ -160,7 +147,7 @@ TEST_CASE("Merging with an empty accumulator changes nothing", "[covariance]") {
 TEMPLATE_TEST_CASE("A batch that is not finite is left out whole, the first one too",
                    "[covariance]", float, double) {
   torch::manual_seed(7);
-  for (const std::int64_t size : {20, 700}) {  // waiting rows, and rows folded at once
+  for (const std::int64_t size : {20, 700, 5000}) {  // that wait, and that do not
     for (const double poison : {kNaN, kInfinity, -kInfinity}) {
       CAPTURE(size, poison);
       Covariance<TestType> covariance;
@@ -181,6 +168,66 @@ TEMPLATE_TEST_CASE("A batch that is not finite is left out whole, the first one 
       CHECK(covariance.samples() == 6 * size);
       CHECK(covariance.skipped_batches() == 3);
     }
+  }
+}
+
+TEST_CASE("What varies by the smallest numbers around one is seen, in either layout",
+          "[covariance]") {
+  torch::manual_seed(21);
+  const torch::Tensor maps = torch::randn({40, 2, 16, 16}) * 1e-38;
+  maps.select(1, 0).fill_(4);
+  const torch::Tensor rows = maps.permute({0, 2, 3, 1}).flatten(1, 2);
+  const torch::Tensor expected = two_pass(rows.reshape({-1, 2}));
+  for (const torch::Tensor& layout : {rows, rows.contiguous()}) {
+    Covariance<double> covariance;
+    for (int i = 0; i < 3; ++i) covariance.update(layout);
+    CHECK(covariance.skipped_batches() == 0);
+    CHECK(relative_error(covariance.matrix(), expected) < 1e-5);
+  }
+}
+
+TEMPLATE_TEST_CASE("Whatever is asked or done between them, each batch counts once", "[covariance]",
+                   float, double) {
+  torch::manual_seed(20);
+  // So few features that the sums of 16 batches, or of 4, are kept apart for a while.
+  for (const std::int64_t width : {40, 120}) {
+    Covariance<TestType> covariance, copy;
+    std::vector<torch::Tensor> good, good_of_copy;
+    const auto check = [&](Covariance<TestType>& it, const std::vector<torch::Tensor>& batches) {
+      const torch::Tensor rows = torch::cat(batches);
+      CHECK(it.samples() == rows.size(0));
+      CHECK(relative_error(it.matrix(), two_pass(rows)) < kTolerance<TestType>);
+      CHECK(relative_error(it.variances(), two_pass(rows).diagonal()) < kTolerance<TestType>);
+    };
+    std::int64_t bad = 0;
+    for (int i = 0; i < 45; ++i) {
+      CAPTURE(width, i);
+      // Every fifth one waits as rows.
+      torch::Tensor batch = random_rows(i % 5 == 4 ? 100 : 2000, width, 3);
+      if (i == 25) batch = batch.to(torch::kDouble);
+      if (i % 7 == 3) {
+        batch[5][i % width] = i % 2 == 0 ? kNaN : kInfinity;
+        ++bad;
+      } else {
+        good.push_back(batch.to(torch::kFloat));
+      }
+      covariance.update(batch);
+      if (i == 0 || i == 6 || i == 22 || i == 26) {
+        CHECK(covariance.samples() == torch::cat(good).size(0));
+        CHECK(covariance.skipped_batches() == bad);
+      }
+      if (i == 10 || i == 31) check(covariance, good);
+      if (i == 18) {
+        copy = covariance.copy();
+        good_of_copy = good;
+      }
+    }
+    check(covariance, good);
+    check(copy, good_of_copy);
+    copy.merge(covariance);
+    good.insert(good.end(), good_of_copy.begin(), good_of_copy.end());
+    check(copy, good);
+    CHECK(covariance.skipped_batches() == bad);
   }
 }
 

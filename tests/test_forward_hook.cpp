@@ -256,7 +256,7 @@ TEST_CASE("Under autocast the narrow output is seen", "[hook][autocast]") {
   Events events;
   const auto a = register_forward_hook(net->ptr(0), events.hook());
   const auto b = register_forward_hook(net->ptr(1), events.hook());
-  const delve_test::AutocastCpu autocast;
+  const delve_test::Autocast autocast;
   net[0]->as<nn::Linear>()->forward(torch::randn({4, 8}));
   net[0]->as<nn::Linear>()->forward(torch::randn({2, 4, 8}));
   net[1]->as<nn::Conv2d>()->forward(torch::randn({1, 2, 4, 4}));

@@ -41,33 +41,47 @@ std::set<std::string>& checked() {
   return names;
 }
 
+/// The host, and a GPU where there is one: there LibTorch has operators of its own.
+std::vector<torch::Device> devices() {
+  std::vector<torch::Device> devices = {torch::kCPU};
+  if (torch::cuda::is_available()) devices.emplace_back(torch::kCUDA);
+  return devices;
+}
+
 /// Runs a module in training and without gradients; checks that each forward is seen once and as
 /// it is returned, and none in backward.
 template <typename Module>
-void check_seen(const std::string& kind, Module module, const torch::Tensor& input) {
-  CAPTURE(kind, input.sizes());
+void check_seen(const std::string& kind, Module module, const torch::Tensor& any_input) {
   REQUIRE(delve::layer_kind_of(module)->name == kind);
   checked().insert(kind);
-  Events events;
-  const auto handle = register_forward_hook(module, events.hook());
-  const torch::Tensor output = first(module->forward(input));
-  REQUIRE(events.count() == 1);
-  CHECK(torch::equal(events[0].output, output));
-  output.square().sum().backward();
-  CHECK(events.count() == 1);
-  {
-    const torch::NoGradGuard no_grad;
-    module->eval();
-    const torch::Tensor again = first(module->forward(input));
-    REQUIRE(events.count() == 2);
-    CHECK(torch::equal(again, events[1].output));
-    CHECK_FALSE(events[1].training);
+  for (const torch::Device& device : devices()) {
+    CAPTURE(kind, any_input.sizes(), device.str());
+    // A gradient stays where it is when its parameter moves.
+    for (torch::Tensor& parameter : module->parameters()) parameter.mutable_grad().reset();
+    module->to(device);
+    module->train();
+    const torch::Tensor input = any_input.to(device);
+    Events events;
+    const auto handle = register_forward_hook(module, events.hook());
+    const torch::Tensor output = first(module->forward(input));
+    REQUIRE(events.count() == 1);
+    CHECK(torch::equal(events[0].output, output));
+    output.square().sum().backward();
+    CHECK(events.count() == 1);
+    {
+      const torch::NoGradGuard no_grad;
+      module->eval();
+      const torch::Tensor again = first(module->forward(input));
+      REQUIRE(events.count() == 2);
+      CHECK(torch::equal(again, events[1].output));
+      CHECK_FALSE(events[1].training);
+    }
+    {
+      const c10::InferenceMode inference;
+      module->forward(input);
+    }
+    CHECK(events.count() == 3);
   }
-  {
-    const c10::InferenceMode inference;
-    module->forward(input);
-  }
-  CHECK(events.count() == 3);
 }
 
 template <typename Module, typename Options>

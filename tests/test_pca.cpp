@@ -639,7 +639,7 @@ TEST_CASE("Autocast and inference mode around it leave the sums as they are", "[
   LinearPCA layer(LinearPCAOptions(6).threshold(0.8));
   {
     const c10::InferenceMode inference;
-    const delve_test::AutocastCpu autocast;
+    const delve_test::Autocast autocast;
     layer->forward(rows + 0);
   }
   {

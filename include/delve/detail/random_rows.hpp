@@ -7,6 +7,8 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <delve/detail/to_device.hpp>
+
 namespace delve::detail {
 
 /// Takes a share of the rows that come, each with the same probability. Not thread-safe.
@@ -29,7 +31,7 @@ class RandomRows {
         (at::arange(strata, options) + at::rand({strata}, generator_, options)).div_(rate_);
     at::Tensor chosen = place.to(at::kLong);
     // The last stratum may reach beyond the rows.
-    chosen = chosen.masked_select(chosen.lt(total)).to(rows.device(), /*non_blocking=*/true);
+    chosen = to_device(chosen.masked_select(chosen.lt(total)), rows.device());
     return samples.index({chosen.floor_divide(samples.size(1)), chosen.remainder(samples.size(1))});
   }
 

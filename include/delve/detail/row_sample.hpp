@@ -26,7 +26,10 @@ class RowSample {
   /// device.
   [[nodiscard]] at::Tensor rows() const {
     if (picked_.empty()) return {};
-    const at::Tensor all = at::cat(picked_);
+    // A model may have moved to another device meanwhile.
+    std::vector<at::Tensor> here;
+    for (const at::Tensor& rows : picked_) here.push_back(rows.to(picked_.back().device()));
+    const at::Tensor all = at::cat(here);
     return all.index_select(0, at::isfinite(all).all(1).nonzero().squeeze(1));
   }
 
