@@ -335,7 +335,7 @@ std::vector<std::pair<std::string, std::int64_t>> layers_up_to(std::int64_t wide
 /// (n, d) of variances that fall as those of layers do, correlated throughout. The generator makes
 /// the same in Python, so that both sides report of the same data.
 torch::Tensor rows_of(std::int64_t n, std::int64_t d) {
-  torch::manual_seed(d);
+  torch::manual_seed(static_cast<std::uint64_t>(d));
   const torch::Tensor scale = torch::arange(1, d + 1, torch::kFloat).rsqrt();
   const torch::Tensor causes = torch::randn({n, d}) * scale;
   const torch::Tensor mixture = torch::randn({d, d}) / std::sqrt(static_cast<double>(d));

@@ -92,8 +92,8 @@ struct MixedImpl : nn::Module {
 TORCH_MODULE(Mixed);
 
 /// (B, 2, 6, 6), each time other ones, whatever was drawn before.
-torch::Tensor pictures(std::int64_t count, std::uint64_t seed) {
-  torch::manual_seed(seed);
+torch::Tensor pictures(std::int64_t count, int seed) {
+  torch::manual_seed(static_cast<std::uint64_t>(seed));
   return torch::randn({count, 2, 6, 6}, torch::kDouble);
 }
 
