@@ -126,6 +126,11 @@ def name_of_training(batch, model, side_of_pictures, device):
                      + ([device] if device else []))
 
 
+def in_order_of_batches(row):
+    """By the batch, which name_of_training() puts first."""
+    return int(row[0].split(",")[0]), row[0]
+
+
 def show_callbacks(lines):
     rows = []
     for kind in ("product", "callbacks"):
@@ -142,7 +147,7 @@ def show_callbacks(lines):
                 rows.append([name_of_training(*training), f"{name}: on the host alone",
                              in_unit(statistics.fmean(on_host)), "", in_unit(median(on_host)),
                              spread(*quartiles(on_host)), ""])
-    rows.sort(key=lambda row: row[0])
+    rows.sort(key=in_order_of_batches)
     markdown("Time inside the callbacks, a training step (of VGG16, 32 × 32, on the CPU, where "
              "nothing else is said)",
              ["batch", "what", "mean", "of each round", "median step", "half of the steps",
@@ -154,11 +159,12 @@ def show_pairs(lines):
     for (*training, side, variant), group in lines.where(measurement="pairs").groups(
             *TRAINING, "side", "variant").items():
         differences = group.paired_differences("tracked", "untracked")
-        rows.append([name_of_training(*training), f"{side}, {variant}", in_unit(median(group.all("untracked"))),
+        rows.append([name_of_training(*training), f"{side}, {variant}",
+                     in_unit(median(group.all("untracked"))),
                      in_unit(median(group.all("tracked"))), in_unit(median(differences)),
                      spread(*median_interval(differences)), spread(*quartiles(differences)),
                      in_unit(statistics.fmean(differences)), str(len(differences))])
-    rows.sort(key=lambda row: row[0])
+    rows.sort(key=in_order_of_batches)
     markdown("Whole steps, tracked and untracked in turns",
              ["batch", "what", "untracked", "tracked", "median difference", "95 % of that median",
               "half of the differences", "mean difference", "pairs"], rows)
@@ -274,7 +280,8 @@ def judge(lines):
     goals.at_most("1", "callbacks, batch 128: ours / Delve's, mended <= 1/5",
                   ratio(here, callbacks("Delve", "mended", 128)), 1 / 5)
     goals.at_most("1", "callbacks, batch 128: ours / half of at::mm(x.t(), x) <= 1.5",
-                  ratio(here, per_step(lines.where(measurement="product", batch=128, **USUAL))), 1.5)
+                  ratio(here, per_step(lines.where(measurement="product", batch=128, **USUAL))),
+                  1.5)
     goals.at_most("1", "callbacks, batch 32: ours / Delve's, as released <= 1/10",
                   ratio(callbacks("here", "float32", 32), callbacks("Delve", "released", 32)),
                   1 / 10)
@@ -296,7 +303,8 @@ def judge(lines):
     # Beside the goals, for orientation.
     rows = []
     for per_dimension, variant in ((2, "small"), (0.25, "leading"), (0.25, "small")):
-        reports = lines.where(measurement="report", samples_per_dimension=per_dimension, device=None)
+        reports = lines.where(measurement="report", samples_per_dimension=per_dimension,
+                              device=None)
         value = ratio(report_seconds(reports, side="here", variant=variant),
                       report_seconds(reports, side="Delve"))
         if value is not None:

@@ -78,16 +78,17 @@ struct SamplingSettings {
 const Strings kLeading = {"lsat", "idim", "trc", "dtrc", "participation_ratio", "stable_rank"};
 const Strings kSmall = {"lsat", "idim", "logdet", "effective_rank", "entropy"};
 
+void wait_for(const torch::Device& device) {
+  if (device.is_cuda()) torch::cuda::synchronize();
+}
+
 /// What an action takes with all that it leaves to the device, in seconds.
 template <typename Action>
 double seconds_on(const torch::Device& device, const Action& action) {
-  const auto wait = [&] {
-    if (device.is_cuda()) torch::cuda::synchronize();
-  };
-  wait();
+  wait_for(device);
   return benchmarks::seconds([&] {
     action();
-    wait();
+    wait_for(device);
   });
 }
 
@@ -113,6 +114,10 @@ class Training {
     const torch::Tensor scores = model_.forward(pictures_);
     torch::nn::functional::cross_entropy(scores, labels_).backward();
     adam_->step();
+  }
+
+  void steps(int count) {
+    for (int i = 0; i < count; ++i) step();
   }
 
  private:
@@ -198,8 +203,7 @@ template <typename Scalar>
 void measure_callbacks(Training& training, const StepSettings& settings, const Strings& stats) {
   TimedLayers<Scalar> layers(training.model(), stats);
   // A device loads code when it first runs it, that which sums waiting rows only after some steps.
-  const int warm_up = training.device().is_cpu() ? 1 : settings.steps;
-  for (int i = 0; i < warm_up; ++i) training.step();
+  training.steps(training.device().is_cpu() ? 1 : settings.steps);
   layers.next_step();
   std::vector<double> callbacks, on_host, product;
   for (int i = 0; i < settings.steps; ++i) {
@@ -227,10 +231,7 @@ void measure_pairs(Training& training, const StepSettings& settings, const Strin
     } else {
       tracker.stop();
     }
-    times.push_back(seconds_on(training.device(),
-                               [&] {
-                                 for (int i = 0; i < settings.steps_of_pair; ++i) training.step();
-                               }) /
+    times.push_back(seconds_on(training.device(), [&] { training.steps(settings.steps_of_pair); }) /
                     settings.steps_of_pair);
   };
   std::vector<double> warm_up;
@@ -270,11 +271,11 @@ void measure_trace(const TraceSettings& settings) {
   for (const bool is_tracked : {true, false}) {
     if (!is_tracked) tracker.stop();
     // The first batches choose the shift.
-    for (int i = 0; i < settings.steps; ++i) training.step();
-    if (training.device().is_cuda()) torch::cuda::synchronize();
+    training.steps(settings.steps);
+    wait_for(training.device());
     profiler::prepareProfiler(config, activities);
     profiler::enableProfiler(config, activities);
-    for (int i = 0; i < settings.steps; ++i) training.step();
+    training.steps(settings.steps);
     const auto result = profiler::disableProfiler();
     if (is_tracked && !settings.file.empty()) result->save(settings.file);
     std::map<std::string, int> counts;

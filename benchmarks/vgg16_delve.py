@@ -176,7 +176,6 @@ def main():
 
     step = commands.add_parser("step", help="steps of a training")
     step.add_argument("--model", choices=["vgg16", "resnet18"], default="vgg16", help="the model")
-    step.add_argument("--device", default="cpu", help="where the model and its data are: cpu, or cuda")
     step.add_argument("--side", type=int, default=32, help="width and height of a picture")
     step.add_argument("--batch", type=int, default=128, help="pictures a step")
     step.add_argument("--steps", type=int, default=32, help="steps whose callbacks are timed")
@@ -188,12 +187,15 @@ def main():
     step.set_defaults(measure=measure_steps)
 
     report = commands.add_parser("report", help="add_saturations()")
-    report.add_argument("--device", default="cpu", help="where the model and its data are: cpu, or cuda")
     report.add_argument("--samples-per-dimension", type=float, default=2,
                         help="data points of each layer, in widths of the layer")
     report.add_argument("--widest", type=int, default=4096, help="leave wider layers out")
     report.add_argument("--repeats", type=int, default=3, help="reports")
     report.set_defaults(measure=measure_reports)
+
+    for command in (step, report):
+        command.add_argument("--device", default="cpu",
+                             help="where the model and its data are: cpu, or cuda")
 
     settings = parser.parse_args()
     torch.manual_seed(0)

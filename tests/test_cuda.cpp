@@ -3,7 +3,6 @@
 // there is told. Without a GPU each case says that it was skipped.
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdint>
 #include <functional>
