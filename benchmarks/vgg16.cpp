@@ -29,7 +29,7 @@
 #include <unistd.h>  // getpid
 #include <CLI/CLI.hpp>
 #include <delve/delve.hpp>
-#include <delve/detail/observed_layer.hpp>
+#include <delve/detail/tracking/observed_layer.hpp>
 
 #include "measure.hpp"
 #include "program.hpp"

@@ -6,6 +6,8 @@
 option(DELVE_WARNINGS_AS_ERRORS "Stop at a warning in delve, its tests or examples" OFF)
 option(DELVE_PRECOMPILE "Compile LibTorch's headers once for all tests and examples"
        ${DELVE_TOP_LEVEL})
+set(DELVE_TEST_OPTIMIZATION "-O1" CACHE STRING
+    "How tests are optimised in a Release build: -O3 takes twice as long to compile")
 set(DELVE_SANITIZE "" CACHE STRING "Sanitizers for tests and examples, as for -fsanitize=")
 
 add_library(delve_flags INTERFACE)
@@ -37,32 +39,43 @@ if(DELVE_TOP_LEVEL AND DELVE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
       "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${DELVE_CCACHE}")
 endif()
 
-if(DELVE_PRECOMPILE)
-  set(source "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp")
+# delve_add_precompiled(NAME HEADERS HEADER... LIBRARIES LIBRARY...): headers that are compiled once,
+# for all targets that link the same libraries and so have the same flags.
+function(delve_add_precompiled name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HEADERS;LIBRARIES")
+  if(NOT DELVE_PRECOMPILE)
+    return()
+  endif()
+  set(source "${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp")
   file(CONFIGURE OUTPUT "${source}" CONTENT "")
-  add_library(delve_precompiled OBJECT EXCLUDE_FROM_ALL "${source}")
-  target_link_libraries(delve_precompiled PRIVATE delve_full)
-  target_precompile_headers(delve_precompiled PRIVATE <torch/torch.h> <Eigen/Dense> <fmt/format.h>)
+  add_library(${name} OBJECT EXCLUDE_FROM_ALL "${source}")
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES})
+  target_precompile_headers(${name} PRIVATE ${arg_HEADERS})
   # ccache asks for one each of these.
   target_compile_options(
-    delve_precompiled
-    PUBLIC $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>
-           "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")
-endif()
+    ${name} PUBLIC $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>
+                   "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")
+endfunction()
 
-# delve_precompile(NAME): spares a program the time that LibTorch's headers take.
-function(delve_precompile name)
+# delve_precompile(TARGET NAME): spares a target the time that those headers take.
+function(delve_precompile target name)
   if(DELVE_PRECOMPILE)
-    target_compile_options(
-      ${name} PRIVATE $<TARGET_PROPERTY:delve_precompiled,INTERFACE_COMPILE_OPTIONS>)
-    target_precompile_headers(${name} REUSE_FROM delve_precompiled)
+    target_compile_options(${target}
+                           PRIVATE $<TARGET_PROPERTY:${name},INTERFACE_COMPILE_OPTIONS>)
+    target_precompile_headers(${target} REUSE_FROM ${name})
   endif()
 endfunction()
 
-# delve_program(NAME SOURCE... [LIBRARIES ...]): a program that uses LibTorch.
+delve_add_precompiled(delve_precompiled HEADERS <torch/torch.h> <Eigen/Dense> <fmt/format.h>
+                      LIBRARIES delve_full)
+
+# delve_program(NAME SOURCE... [LIBRARIES ...] [PRECOMPILED NAME]): a program that uses LibTorch.
 function(delve_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "PRECOMPILED" "LIBRARIES")
+  if(NOT arg_PRECOMPILED)
+    set(arg_PRECOMPILED delve_precompiled)
+  endif()
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE delve_full ${arg_LIBRARIES})
-  delve_precompile(${name})
+  delve_precompile(${name} ${arg_PRECOMPILED})
 endfunction()

@@ -23,14 +23,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
-#include <delve/detail/comparison_script.hpp>
-#include <delve/detail/csv_records.hpp>
-#include <delve/detail/files.hpp>
-#include <delve/detail/gnuplot.hpp>
-#include <delve/detail/picture_file.hpp>
-#include <delve/detail/plot_script.hpp>
-#include <delve/detail/process.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/os/files.hpp>
+#include <delve/detail/os/process.hpp>
+#include <delve/detail/plot/comparison_script.hpp>
+#include <delve/detail/plot/gnuplot.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/plot/plot_script.hpp>
+#include <delve/detail/reading/csv_records.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/plot.hpp>
 

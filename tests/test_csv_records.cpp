@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <delve/detail/csv_records.hpp>
+#include <delve/detail/reading/csv_records.hpp>
 
 #include <cmath>
 #include <filesystem>

@@ -19,10 +19,11 @@
 
 #include <fmt/format.h>
 
-#include <delve/detail/csv_records.hpp>
-#include <delve/detail/npy.hpp>
+#include <delve/detail/formats/npy.hpp>
+#include <delve/detail/reading/csv_records.hpp>
 #include <delve/writers/json.hpp>
-#include <delve/writers/registry.hpp>
+#include <delve/writers/npy.hpp>
+#include <delve/writers/plot.hpp>
 #include <delve/writers/tensorboard.hpp>
 
 #include "catch.hpp"

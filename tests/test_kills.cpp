@@ -25,9 +25,10 @@
 
 #include <fmt/format.h>
 
-#include <delve/detail/npy.hpp>
+#include <delve/detail/formats/npy.hpp>
 #include <delve/writers/json.hpp>
-#include <delve/writers/registry.hpp>
+#include <delve/writers/npy.hpp>
+#include <delve/writers/plot.hpp>
 #include <delve/writers/tensorboard.hpp>
 
 #include "catch.hpp"
@@ -41,6 +42,11 @@ using delve_test::shown;
 namespace fs = std::filesystem;
 
 namespace {
+
+// Under a sanitizer, where each takes ten times as long, there are fewer.
+#ifndef DELVE_TEST_KILLS
+#define DELVE_TEST_KILLS 500
+#endif
 
 constexpr unsigned kSeed = 20;
 const std::vector<std::string> kKeys = {"csv", "npy", "json", "tensorboard"};
@@ -225,10 +231,10 @@ std::size_t count_left_over(const fs::path& folder) {
 
 }  // namespace
 
-TEST_CASE("What was written survives 500 kills, and the run ends as if there had been none",
+TEST_CASE("What was written survives kills, and the run ends as if there had been none",
           "[kills]") {
   constexpr int kEpochs = 20;
-  constexpr int kKills = 500;
+  constexpr int kKills = DELVE_TEST_KILLS;
   fs::remove_all("kills");
   const auto begin = std::chrono::steady_clock::now();
   const fs::path whole = "kills/whole/run";
@@ -298,5 +304,5 @@ TEST_CASE("What was written survives 500 kills, and the run ends as if there had
       all, runs, inside, places.substr(2), kills[Shared::kConstructing], kSeed, torn_tables,
       torn_lines, torn_events, left_over,
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  CHECK(inside >= 50);
+  CHECK(inside >= kKills / 10);
 }

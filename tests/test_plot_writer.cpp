@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <delve/detail/comparison_script.hpp>
-#include <delve/detail/gnuplot.hpp>
+#include <delve/detail/plot/comparison_script.hpp>
+#include <delve/detail/plot/gnuplot.hpp>
 #include <delve/writers/plot.hpp>
 
 #include <algorithm>

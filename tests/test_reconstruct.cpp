@@ -11,7 +11,7 @@
 
 #include <Eigen/Dense>
 
-#include <delve/detail/csv_table.hpp>
+#include <delve/detail/formats/csv_table.hpp>
 #include <delve/writers/npy.hpp>
 
 #include "catch.hpp"

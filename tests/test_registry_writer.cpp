@@ -53,12 +53,13 @@ TEST_CASE("An unknown key is answered with the known ones", "[registry]") {
                     "delve: save_to: \"cvs\" is not a writer; known are console, csv, csvplot, "
                     "csvplotting, npy, plot, plotcsv, print, "
                     "json (by #include <delve/writers/json.hpp>), "
-                    "tensorboard (by #include <delve/writers/tensorboard.hpp>), "
-                    "tb (by #include <delve/writers/tensorboard.hpp>)");
-  CHECK_THROWS_WITH(make_writers("tensorboard", kContext),
-                    "delve: save_to: \"tensorboard\" needs #include "
-                    "<delve/writers/tensorboard.hpp> in the program, or, of delve in one header, "
-                    "the macro that it names for it");
+                    "tb (by #include <delve/writers/tensorboard.hpp>), "
+                    "tensorboard (by #include <delve/writers/tensorboard.hpp>)");
+  CHECK_THROWS_WITH(
+      make_writers("tensorboard", kContext),
+      "delve: save_to: \"tensorboard\" needs #include "
+      "<delve/writers/tensorboard.hpp> in the program, or, with all of delve in one header, "
+      "the macro that it names for it");
   CHECK_THROWS_WITH(make_writers("json", kContext), ContainsSubstring("delve/writers/json.hpp"));
 }
 
@@ -96,10 +97,18 @@ TEST_CASE("A list takes keys and writers in any mixture, and keeps their order",
   CHECK(WriterList({"csv", "console"}).make(kContext).size() == 2);
   CHECK(WriterList({"plotcsv", mine}).make(kContext).at(2) == mine);
   CHECK(WriterList({mine, std::shared_ptr<Writer>(mine), key}).make(kContext).size() == 3);
-  CHECK(WriterList(std::vector<std::string>{"csv", "csv"}).make(kContext).size() == 2);
+  CHECK(WriterList(std::vector<std::string>{"csv", "csv"}).make(kContext).size() == 1);
   CHECK(WriterList(std::vector<std::string>()).make(kContext).empty());
   CHECK_THROWS_AS(WriterList(std::shared_ptr<Writer>()), std::invalid_argument);
   CHECK_THROWS_AS(WriterList({"csv", "nonsense"}).make(kContext), std::invalid_argument);
+}
+
+TEST_CASE("What several keys stand for is made once", "[registry]") {
+  const auto writers = make_writers({"csv", "console", "plot", "print"}, kContext);
+  REQUIRE(writers.size() == 3);
+  CHECK(is_a<delve::CsvWriter>(writers[0]));
+  CHECK(is_a<delve::ConsoleWriter>(writers[1]));
+  CHECK(is_a<delve::PlotWriter>(writers[2]));
 }
 
 TEST_CASE("A writer of one's own is found by its key", "[registry]") {

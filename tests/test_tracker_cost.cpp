@@ -15,7 +15,7 @@
 #include <torch/torch.h>
 
 #include <delve/check_layer_sat.hpp>
-#include <delve/detail/random_rows.hpp>
+#include <delve/detail/tracking/random_rows.hpp>
 #include <delve/writers/function.hpp>
 
 #include "catch.hpp"

@@ -23,16 +23,16 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
-#include <delve/detail/epoch_review.hpp>
-#include <delve/detail/observed_layer.hpp>
+#include <delve/detail/tracking/epoch_review.hpp>
+#include <delve/detail/tracking/observed_layer.hpp>
 #include <delve/forward_hook.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
 #include <delve/module_view.hpp>
 #include <delve/options.hpp>
 #include <delve/record.hpp>
-#include <delve/writers/registry.hpp>
 #include <delve/writers/writer.hpp>
+#include <delve/writers/writer_list.hpp>
 
 namespace delve {
 
@@ -81,7 +81,7 @@ class CheckLayerSat {
  public:
   /// Begins to record.
   /// @param savefile what the names of files begin with, "runs/vgg16"; missing folders are made
-  /// @param save_to a key ("csv", "plotcsv", "console", …: writers/registry.hpp), a writer, or a
+  /// @param save_to a key ("csv", "plotcsv", "console", …: docs/writers.md), a writer, or a
   ///   list of both
   /// @param modules what to track: a module, holder or shared_ptr, or a list, with names if wished
   /// @throws std::invalid_argument where an option is out of its range, a name is unknown or taken

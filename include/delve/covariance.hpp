@@ -16,9 +16,10 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <delve/detail/memory.hpp>
-#include <delve/detail/plain_mode.hpp>
-#include <delve/detail/to_device.hpp>
+#include <delve/detail/sums/memory.hpp>
+#include <delve/detail/tensors/plain_mode.hpp>
+#include <delve/detail/tensors/to_device.hpp>
+#include <delve/product_precision.hpp>
 
 namespace delve {
 
@@ -31,12 +32,6 @@ inline bool is_on_host(const at::Tensor& tensor) {
 }
 
 }  // namespace detail
-
-/// In what precision products of activations are formed, before they are summed in Scalar.
-enum class Products {
-  Float32,  ///< in float32 where the activations are not wider: enough for leading eigenvalues
-  Float64,  ///< for what hangs on small eigenvalues, such as determinants
-};
 
 /// Mean and covariance of data that comes in batches, on the device where it comes.
 ///

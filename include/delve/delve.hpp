@@ -16,6 +16,8 @@
 #include <delve/layers.hpp>
 #include <delve/module_view.hpp>
 #include <delve/options.hpp>
+#include <delve/picture_format.hpp>
+#include <delve/product_precision.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
 #include <delve/statistics.hpp>
@@ -25,5 +27,5 @@
 #include <delve/writers/function.hpp>
 #include <delve/writers/npy.hpp>
 #include <delve/writers/plot.hpp>
-#include <delve/writers/registry.hpp>
 #include <delve/writers/writer.hpp>
+#include <delve/writers/writer_list.hpp>

@@ -6,7 +6,7 @@
 #include <stdexcept>  // std::invalid_argument
 #include <utility>    // std::exchange, std::move
 
-#include <delve/detail/forward_observer.hpp>
+#include <delve/detail/hooks/forward_observer.hpp>
 #include <delve/forward_call.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>

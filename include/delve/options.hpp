@@ -16,11 +16,11 @@
 #include <fmt/format.h>
 #include <torch/arg.h>
 
-#include <delve/covariance.hpp>
-#include <delve/detail/require.hpp>
+#include <delve/detail/support/require.hpp>
 #include <delve/features.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
+#include <delve/product_precision.hpp>
 #include <delve/statistics.hpp>
 
 namespace delve {
@@ -118,7 +118,7 @@ struct CheckLayerSatOptions {
   /// The number of the first epoch; >= 0. Above 0, tables of a run before are gone on with.
   TORCH_ARG(std::int64_t, initial_epoch) = 0;
 
-  /// What a writer made by key is told, by name ("width"); see registry.hpp for the names.
+  /// What a writer made by key is told, by name ("width"); docs/writers.md has the names.
   TORCH_ARG(WriterArgs, writer_args);
 
   /// Whose mode tells training from evaluation.

@@ -26,8 +26,8 @@
 #include <torch/serialize/input-archive.h>
 #include <Eigen/Core>
 
-#include <delve/detail/plain_mode.hpp>
-#include <delve/detail/require.hpp>
+#include <delve/detail/support/require.hpp>
+#include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/spectrum.hpp>
 
 // Layers that confine a network to the subspaces that its data needs. At a threshold of 0.99 that

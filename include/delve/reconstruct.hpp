@@ -7,25 +7,22 @@
 #include <cstdint>      // std::int64_t
 #include <filesystem>   // std::filesystem
 #include <functional>   // std::function
-#include <map>          // std::map
 #include <optional>     // std::optional
 #include <stdexcept>    // std::invalid_argument, std::runtime_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <tuple>        // std::tie
-#include <utility>      // std::move
 #include <vector>       // std::vector
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 #include <Eigen/Eigenvalues>
 
-#include <delve/detail/csv_records.hpp>
-#include <delve/detail/file_names.hpp>
-#include <delve/detail/files.hpp>
-#include <delve/detail/npy.hpp>
-#include <delve/detail/require.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/formats/npy.hpp>
+#include <delve/detail/os/files.hpp>
+#include <delve/detail/reading/csv_records.hpp>
+#include <delve/detail/support/file_names.hpp>
+#include <delve/detail/support/require.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
 #include <delve/statistics.hpp>

@@ -19,7 +19,7 @@
 #include <fmt/format.h>
 #include <Eigen/Core>
 
-#include <delve/detail/text.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
 

@@ -2,7 +2,7 @@
 
 // A table, and the records that are made of it.
 
-#include <delve/detail/csv_records.hpp>
+#include <delve/detail/reading/csv_records.hpp>
 #include <delve/writers/csv.hpp>
 
 #include "fuzz.hpp"

@@ -4,7 +4,7 @@
 
 #include <algorithm>  // std::find_if
 
-#include <delve/detail/csv_table.hpp>
+#include <delve/detail/formats/csv_table.hpp>
 #include <delve/writers/csv.hpp>
 
 #include "fuzz.hpp"

@@ -2,10 +2,10 @@
 
 // Names of files, folders and columns. The input is three texts, a line each.
 
-#include <delve/detail/csv_records.hpp>
-#include <delve/detail/file_names.hpp>
-#include <delve/detail/picture_file.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/reading/csv_records.hpp>
+#include <delve/detail/support/file_names.hpp>
+#include <delve/detail/support/text.hpp>
 
 #include "fuzz.hpp"
 

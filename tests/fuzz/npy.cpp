@@ -4,7 +4,7 @@
 
 #include <cstring>  // std::memcmp
 
-#include <delve/detail/npy.hpp>
+#include <delve/detail/formats/npy.hpp>
 
 #include "fuzz.hpp"
 

@@ -13,7 +13,7 @@
 
 #include <zlib.h>
 
-#include <delve/detail/npy.hpp>
+#include <delve/detail/formats/npy.hpp>
 #include <delve/writers/csv.hpp>
 #include <delve/writers/json.hpp>
 #include <delve/writers/npy.hpp>

@@ -44,7 +44,6 @@ if(WAY STREQUAL "find_package")
 elseif(WAY STREQUAL "add_subdirectory")
   set(delve "-DDELVE_SOURCE=${DELVE_SOURCE}")
   set(program main)
-  set(build_type Release)
 elseif(WAY STREQUAL "fetch_content")
   run("${CMAKE_COMMAND}" -E chdir "${DELVE_SOURCE}" "${CMAKE_COMMAND}" -E tar cz
       "${FOLDER}/delve.tar.gz" CMakeLists.txt LICENSE cmake include)

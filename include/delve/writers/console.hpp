@@ -7,6 +7,7 @@
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <iostream>     // std::cout
+#include <memory>       // std::make_shared
 #include <ostream>      // std::ostream
 #include <stdexcept>    // std::runtime_error
 #include <string>       // std::string
@@ -16,9 +17,10 @@
 
 #include <fmt/format.h>
 
-#include <delve/detail/text.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
+#include <delve/writers/writer_list.hpp>
 
 namespace delve {
 
@@ -195,5 +197,17 @@ class ConsoleWriter final : public Writer {
   ConsoleOptions options_;
   bool has_failed_ = false;
 };
+
+namespace detail {
+
+/// Makes the keys known in every program that includes this header.
+inline const bool console_is_registered = [] {
+  register_writer("console",
+                  [](const WriterContext&) { return Writers{std::make_shared<ConsoleWriter>()}; });
+  register_writer_groups({"print"}, {"console"});
+  return true;
+}();
+
+}  // namespace detail
 
 }  // namespace delve

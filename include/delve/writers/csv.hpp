@@ -5,6 +5,7 @@
 #include <cstddef>        // std::size_t
 #include <cstdint>        // std::int64_t
 #include <map>            // std::map
+#include <memory>         // std::make_shared
 #include <optional>       // std::optional
 #include <string>         // std::string
 #include <string_view>    // std::string_view
@@ -14,12 +15,13 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/csv_table.hpp>
-#include <delve/detail/files.hpp>
-#include <delve/detail/growing_file.hpp>
-#include <delve/detail/initial_epoch.hpp>
+#include <delve/detail/formats/csv_table.hpp>
+#include <delve/detail/os/files.hpp>
+#include <delve/detail/os/growing_file.hpp>
+#include <delve/detail/support/initial_epoch.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
+#include <delve/writers/writer_list.hpp>
 
 namespace delve {
 
@@ -118,5 +120,18 @@ class CsvWriter final : public Writer {
   std::unordered_map<std::string, std::size_t> columns_;
   std::map<std::int64_t, std::vector<std::string>> rows_;
 };
+
+namespace detail {
+
+/// Makes the key known in every program that includes this header.
+inline const bool csv_is_registered = [] {
+  register_writer("csv", [](const WriterContext& context) {
+    return Writers{
+        std::make_shared<CsvWriter>(context.savefile, CsvOptions{context.initial_epoch})};
+  });
+  return true;
+}();
+
+}  // namespace detail
 
 }  // namespace delve

@@ -10,18 +10,17 @@
 #include <stdexcept>    // std::runtime_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::move
 
 #include <fmt/format.h>  // fmt::format
 #include <Eigen/Core>
 #include <nlohmann/json.hpp>
 
-#include <delve/detail/files.hpp>
-#include <delve/detail/growing_file.hpp>
-#include <delve/detail/initial_epoch.hpp>
+#include <delve/detail/os/files.hpp>
+#include <delve/detail/os/growing_file.hpp>
+#include <delve/detail/support/initial_epoch.hpp>
 #include <delve/record.hpp>
-#include <delve/writers/registry.hpp>
 #include <delve/writers/writer.hpp>
+#include <delve/writers/writer_list.hpp>
 
 namespace delve {
 
@@ -168,12 +167,10 @@ namespace detail {
 
 /// Makes the keys known in every program that includes this header.
 inline const bool json_is_registered = [] {
-  for (const char* key : {"json"}) {
-    register_writer(key, [](const WriterContext& context) {
-      return Writers{
-          std::make_shared<JsonWriter>(context.savefile, JsonOptions{context.initial_epoch})};
-    });
-  }
+  register_writer("json", [](const WriterContext& context) {
+    return Writers{
+        std::make_shared<JsonWriter>(context.savefile, JsonOptions{context.initial_epoch})};
+  });
   return true;
 }();
 

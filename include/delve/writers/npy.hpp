@@ -7,8 +7,10 @@
 #include <cmath>         // std::isnan
 #include <cstddef>       // std::size_t
 #include <cstdint>       // std::int64_t
+#include <cstdio>        // SEEK_END
 #include <filesystem>    // std::filesystem
 #include <map>           // std::map
+#include <memory>        // std::make_shared
 #include <optional>      // std::optional
 #include <stdexcept>     // std::runtime_error
 #include <string>        // std::string
@@ -19,14 +21,16 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/file_names.hpp>
-#include <delve/detail/files.hpp>
-#include <delve/detail/initial_epoch.hpp>
-#include <delve/detail/npy.hpp>
-#include <delve/detail/process.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/formats/npy.hpp>
+#include <delve/detail/os/files.hpp>
+#include <delve/detail/os/process.hpp>
+#include <delve/detail/support/file_names.hpp>
+#include <delve/detail/support/initial_epoch.hpp>
+#include <delve/detail/support/text.hpp>
+#include <delve/detail/support/writer_args.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
+#include <delve/writers/writer_list.hpp>
 
 namespace delve {
 
@@ -183,5 +187,22 @@ class NpyWriter final : public Writer {
   bool was_gone_ = false;
   std::map<std::string, std::size_t> faults_;
 };
+
+namespace detail {
+
+/// Makes the key known in every program that includes this header.
+inline const bool npy_is_registered = [] {
+  const auto make = [](const WriterContext& context) {
+    NpyOptions options{context.initial_epoch};
+    if (const auto found = context.args.find("zip"); found != context.args.end()) {
+      options.zip = bool_arg(found->first, found->second);
+    }
+    return Writers{std::make_shared<NpyWriter>(context.savefile, options)};
+  };
+  register_writer("npy", make, {"zip"});
+  return true;
+}();
+
+}  // namespace detail
 
 }  // namespace delve

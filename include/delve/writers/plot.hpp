@@ -1,45 +1,46 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>     // std::all_of, std::any_of, std::find, std::min
-#include <charconv>      // std::from_chars
-#include <cmath>         // std::isfinite
-#include <cstddef>       // std::size_t
-#include <cstdint>       // std::int64_t
-#include <exception>     // std::exception
-#include <filesystem>    // std::filesystem::path, std::filesystem::remove
-#include <functional>    // std::function
-#include <map>           // std::map
-#include <mutex>         // std::lock_guard, std::mutex
-#include <optional>      // std::optional
-#include <set>           // std::set
-#include <stdexcept>     // std::invalid_argument
-#include <string>        // std::string
-#include <string_view>   // std::string_view
-#include <system_error>  // std::errc, std::error_code
-#include <utility>       // std::move, std::pair
-#include <vector>        // std::vector
+#include <algorithm>    // std::all_of, std::any_of, std::find, std::min
+#include <cmath>        // std::isfinite
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <exception>    // std::exception
+#include <filesystem>   // std::filesystem::path, std::filesystem::remove
+#include <functional>   // std::function
+#include <map>          // std::map
+#include <memory>       // std::make_shared
+#include <mutex>        // std::lock_guard, std::mutex
+#include <optional>     // std::optional
+#include <set>          // std::set
+#include <stdexcept>    // std::invalid_argument
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move, std::pair
+#include <vector>       // std::vector
 
 #include <fmt/format.h>  // fmt::format
 #include <fmt/ranges.h>  // fmt::join
 
-#include <delve/detail/csv_records.hpp>
-#include <delve/detail/curve_script.hpp>
-#include <delve/detail/embed_script.hpp>
-#include <delve/detail/files.hpp>
-#include <delve/detail/gnuplot.hpp>
-#include <delve/detail/heat_map_script.hpp>
-#include <delve/detail/initial_epoch.hpp>
-#include <delve/detail/picture_file.hpp>
-#include <delve/detail/plot_script.hpp>
-#include <delve/detail/process.hpp>
-#include <delve/detail/require.hpp>
-#include <delve/detail/text.hpp>
-#include <delve/detail/writer_args.hpp>
+#include <delve/detail/os/files.hpp>
+#include <delve/detail/os/process.hpp>
+#include <delve/detail/plot/curve_script.hpp>
+#include <delve/detail/plot/embed_script.hpp>
+#include <delve/detail/plot/gnuplot.hpp>
+#include <delve/detail/plot/heat_map_script.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/plot/plot_script.hpp>
+#include <delve/detail/reading/csv_records.hpp>
+#include <delve/detail/support/initial_epoch.hpp>
+#include <delve/detail/support/require.hpp>
+#include <delve/detail/support/text.hpp>
+#include <delve/detail/support/writer_args.hpp>
+#include <delve/picture_format.hpp>
 #include <delve/record.hpp>
 #include <delve/statistics.hpp>
-#include <delve/writers/picture_format.hpp>
+#include <delve/writers/csv.hpp>  // IWYU pragma: keep (the key "csv" that others stand for)
 #include <delve/writers/writer.hpp>
+#include <delve/writers/writer_list.hpp>
 
 namespace delve {
 
@@ -242,7 +243,7 @@ class PlotWriter final : public Writer {
   static constexpr std::string_view history_stat = "lsat";
   static constexpr std::string_view history_quantity = "saturation";
 
-  static const PlotOptions& checked(const PlotOptions& options) {
+  static PlotOptions checked(PlotOptions options) {
     const auto require = [](bool holds, std::string_view option, std::string_view value,
                             std::string_view valid) {
       detail::require(holds, "delve::PlotOptions", option, value, valid);
@@ -417,5 +418,23 @@ class PlotWriter final : public Writer {
   std::map<Mode, detail::History> history_;
   std::map<std::string, std::size_t> faults_;
 };
+
+namespace detail {
+
+/// Makes the keys known in every program that includes this header. They are those of Delve
+/// (Python), where each stands for the table that pictures are drawn from as well.
+inline const bool plot_is_registered = [] {
+  const std::string pictures = std::string(1, kPartMark) + "pictures";
+  const auto make = [](const WriterContext& context) {
+    PlotOptions options = plot_options_from(context.args);
+    options.initial_epoch = context.initial_epoch;
+    return Writers{std::make_shared<PlotWriter>(context.savefile, options)};
+  };
+  register_writer(pictures, make, plot_arg_names());
+  register_writer_groups({"plot", "csvplot", "plotcsv", "csvplotting"}, {"csv", pictures});
+  return true;
+}();
+
+}  // namespace detail
 
 }  // namespace delve

@@ -18,15 +18,15 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/files.hpp>
-#include <delve/detail/growing_file.hpp>
-#include <delve/detail/histogram.hpp>
-#include <delve/detail/initial_epoch.hpp>
-#include <delve/detail/tensorboard_event.hpp>
-#include <delve/detail/tfrecord.hpp>
+#include <delve/detail/formats/histogram.hpp>
+#include <delve/detail/formats/tensorboard_event.hpp>
+#include <delve/detail/formats/tfrecord.hpp>
+#include <delve/detail/os/files.hpp>
+#include <delve/detail/os/growing_file.hpp>
+#include <delve/detail/support/initial_epoch.hpp>
 #include <delve/record.hpp>
-#include <delve/writers/registry.hpp>
 #include <delve/writers/writer.hpp>
+#include <delve/writers/writer_list.hpp>
 
 namespace delve {
 
@@ -142,12 +142,11 @@ namespace detail {
 
 /// Makes the keys known in every program that includes this header.
 inline const bool tensorboard_is_registered = [] {
-  for (const char* key : {"tensorboard", "tb"}) {
-    register_writer(key, [](const WriterContext& context) {
-      return Writers{std::make_shared<TensorBoardWriter>(
-          context.savefile, TensorBoardOptions{context.initial_epoch})};
-    });
-  }
+  register_writer("tensorboard", [](const WriterContext& context) {
+    return Writers{std::make_shared<TensorBoardWriter>(context.savefile,
+                                                       TensorBoardOptions{context.initial_epoch})};
+  });
+  register_writer_groups({"tb"}, {"tensorboard"});
   return true;
 }();
 

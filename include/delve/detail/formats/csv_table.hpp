@@ -12,7 +12,7 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/text.hpp>
+#include <delve/detail/support/text.hpp>
 
 namespace delve::detail {
 

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <array>        // std::array
-#include <cstddef>      // std::size_t
 #include <cstdint>      // std::uint32_t, std::uint64_t
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 
-#include <delve/detail/little_endian.hpp>
+#include <delve/detail/formats/little_endian.hpp>
 
 namespace delve::detail {
 

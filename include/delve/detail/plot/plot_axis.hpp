@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::clamp, std::max, std::min
-#include <cmath>        // std::abs, std::ceil, std::floor, std::isfinite, std::log10, std::pow
-#include <cstddef>      // std::size_t
-#include <limits>       // std::numeric_limits
-#include <string>       // std::string
-#include <string_view>  // std::string_view
-#include <utility>      // std::pair
-#include <vector>       // std::vector
+#include <algorithm>  // std::clamp, std::max, std::min
+#include <cmath>      // std::abs, std::ceil, std::floor, std::isfinite, std::log10, std::pow
+#include <cstddef>    // std::size_t
+#include <limits>     // std::numeric_limits
+#include <string>     // std::string
+#include <utility>    // std::pair
+#include <vector>     // std::vector
 
 #include <fmt/format.h>  // fmt::format
 

@@ -9,10 +9,9 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/picture_file.hpp>
-#include <delve/detail/plot_axis.hpp>
-#include <delve/detail/plot_script.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/plot/plot_axis.hpp>
+#include <delve/detail/plot/plot_script.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {

@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include <delve/detail/observed_layer.hpp>
-#include <delve/detail/problems.hpp>
+#include <delve/detail/tracking/observed_layer.hpp>
+#include <delve/detail/tracking/problems.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {

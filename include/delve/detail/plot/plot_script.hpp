@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>    // std::any_of, std::clamp, std::find_if, std::max, std::min
-#include <cmath>        // std::isfinite
+#include <cmath>        // std::isfinite, std::lround
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <iterator>     // std::size
@@ -13,9 +13,9 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/picture_file.hpp>
-#include <delve/detail/plot_axis.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/plot/plot_axis.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {
@@ -107,7 +107,7 @@ inline std::string viridis_at(double share) {
     const double from = viridis[below] >> shift & 0xFFU;
     const double to = viridis[below + 1] >> shift & 0xFFU;
     const double mixed = from + (to - from) * (place - static_cast<double>(below));
-    color |= static_cast<std::uint32_t>(mixed + 0.5) << shift;
+    color |= static_cast<std::uint32_t>(std::lround(mixed)) << shift;
   }
   return fmt::format("#{:06x}", color);
 }

@@ -10,10 +10,10 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/files.hpp>
-#include <delve/detail/picture_file.hpp>
-#include <delve/detail/process.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/os/files.hpp>
+#include <delve/detail/os/process.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/support/text.hpp>
 
 namespace delve::detail {
 

@@ -9,8 +9,8 @@
 
 #include <ATen/record_function.h>
 
-#include <delve/detail/hook_registry.hpp>
-#include <delve/detail/recorded_values.hpp>
+#include <delve/detail/hooks/hook_registry.hpp>
+#include <delve/detail/hooks/recorded_values.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
 

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/text.hpp>
+#include <delve/detail/support/text.hpp>
 
 // Settings that a writer made by its key is given as texts.
 

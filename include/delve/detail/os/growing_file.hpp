@@ -6,6 +6,7 @@
 
 #include <cerrno>        // errno
 #include <cstdint>       // std::uintmax_t
+#include <cstdio>        // SEEK_END
 #include <exception>     // std::exception
 #include <filesystem>    // std::filesystem::file_size
 #include <optional>      // std::optional
@@ -17,7 +18,7 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/files.hpp>
+#include <delve/detail/os/files.hpp>
 
 namespace delve::detail {
 

@@ -12,10 +12,10 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/file_names.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/support/file_names.hpp>
+#include <delve/detail/support/text.hpp>
+#include <delve/picture_format.hpp>
 #include <delve/record.hpp>
-#include <delve/writers/picture_format.hpp>
 
 namespace delve::detail {
 

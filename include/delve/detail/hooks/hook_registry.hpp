@@ -17,7 +17,7 @@
 #include <ATen/record_function.h>
 #include <torch/types.h>
 
-#include <delve/detail/module_reference.hpp>
+#include <delve/detail/hooks/module_reference.hpp>
 #include <delve/forward_call.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>

@@ -9,8 +9,8 @@
 
 #include <protozero/pbf_builder.hpp>
 
-#include <delve/detail/histogram.hpp>
-#include <delve/detail/utf8.hpp>
+#include <delve/detail/formats/histogram.hpp>
+#include <delve/detail/formats/utf8.hpp>
 
 // The messages that TensorBoard reads, as far as they are written here. Field numbers are those of
 // TensorFlow's event.proto, summary.proto and histogram.proto.

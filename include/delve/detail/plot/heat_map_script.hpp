@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::clamp, std::max, std::min
-#include <cmath>      // NAN
-#include <cstddef>    // std::size_t
-#include <cstdint>    // std::int64_t
-#include <map>        // std::map
-#include <string>     // std::string
-#include <utility>    // std::move
-#include <vector>     // std::vector
+#include <algorithm>    // std::clamp, std::max, std::min
+#include <cmath>        // NAN
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <map>          // std::map
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move
+#include <vector>       // std::vector
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/picture_file.hpp>
-#include <delve/detail/plot_script.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/plot/plot_script.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {

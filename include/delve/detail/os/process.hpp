@@ -11,6 +11,7 @@
 #include <algorithm>     // std::min
 #include <cerrno>        // errno
 #include <chrono>        // std::chrono
+#include <cstdio>        // SEEK_SET
 #include <cstdlib>       // std::getenv
 #include <filesystem>    // std::filesystem::path
 #include <optional>      // std::optional
@@ -22,7 +23,7 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/files.hpp>
+#include <delve/detail/os/files.hpp>
 
 namespace delve::detail {
 
@@ -143,7 +144,7 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
   // A group of its own, so that a wrapper script can be killed with its children. Signals that this
   // thread blocks are not the child's business.
   ::posix_spawnattr_t attributes;
-  ::sigset_t no_signals;
+  ::sigset_t no_signals;  // NOLINT(misc-include-cleaner): of <signal.h>
   ::sigemptyset(&no_signals);
   ::posix_spawnattr_init(&attributes);
   ::posix_spawnattr_setpgroup(&attributes, 0);

@@ -23,7 +23,7 @@ class Problems {
 
   /// The handler is called with no lock held, and may use the tracker. What it throws is dropped.
   /// @param key what the problem is called; a second one of that name is not told
-  void tell_once(std::string key, std::string message) {
+  void tell_once(std::string key, const std::string& message) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (!told_.insert(std::move(key)).second) return;

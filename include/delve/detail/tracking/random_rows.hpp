@@ -7,7 +7,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
-#include <delve/detail/to_device.hpp>
+#include <delve/detail/tensors/to_device.hpp>
 
 namespace delve::detail {
 

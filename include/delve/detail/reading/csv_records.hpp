@@ -13,8 +13,8 @@
 #include <utility>      // std::move, std::pair
 #include <vector>       // std::vector
 
-#include <delve/detail/csv_table.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/formats/csv_table.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/record.hpp>
 #include <delve/statistics.hpp>
 

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>  // fmt::to_string
 
-#include <delve/detail/require.hpp>
+#include <delve/detail/support/require.hpp>
 
 namespace delve::detail {
 

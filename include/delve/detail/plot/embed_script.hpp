@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>        // std::isfinite
+#include <cstddef>      // std::size_t
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <vector>       // std::vector
@@ -9,9 +10,9 @@
 #include <fmt/format.h>  // fmt::format
 #include <Eigen/Core>
 
-#include <delve/detail/picture_file.hpp>
-#include <delve/detail/plot_axis.hpp>
-#include <delve/detail/plot_script.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/plot/plot_axis.hpp>
+#include <delve/detail/plot/plot_script.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {

@@ -20,11 +20,11 @@
 #include <Eigen/Core>
 
 #include <delve/covariance.hpp>
-#include <delve/detail/module_reference.hpp>
-#include <delve/detail/plain_mode.hpp>
-#include <delve/detail/problems.hpp>
-#include <delve/detail/random_rows.hpp>
-#include <delve/detail/row_sample.hpp>
+#include <delve/detail/hooks/module_reference.hpp>
+#include <delve/detail/tensors/plain_mode.hpp>
+#include <delve/detail/tracking/problems.hpp>
+#include <delve/detail/tracking/random_rows.hpp>
+#include <delve/detail/tracking/row_sample.hpp>
 #include <delve/eigenvalues.hpp>
 #include <delve/features.hpp>
 #include <delve/forward_call.hpp>

@@ -11,10 +11,10 @@
 #include <fmt/format.h>  // fmt::format
 #include <Eigen/Core>
 
-#include <delve/detail/picture_file.hpp>
-#include <delve/detail/plot_axis.hpp>
-#include <delve/detail/plot_script.hpp>
-#include <delve/detail/text.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/plot/plot_axis.hpp>
+#include <delve/detail/plot/plot_script.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {
