@@ -4,33 +4,27 @@
 // other statistics; or compares the tables of several runs, a line a run. It writes nothing but the
 // pictures that it names.
 
-#include <algorithm>    // std::any_of, std::count
-#include <cstddef>      // std::size_t
-#include <cstdint>      // std::int64_t
-#include <cstdio>       // stderr
-#include <cstdlib>      // EXIT_FAILURE, EXIT_SUCCESS
-#include <exception>    // std::exception
-#include <filesystem>   // std::filesystem::path
-#include <map>          // std::map
-#include <optional>     // std::optional
-#include <set>          // std::set
-#include <stdexcept>    // std::runtime_error
-#include <string>       // std::string
-#include <string_view>  // std::string_view
-#include <utility>      // std::move
-#include <vector>       // std::vector
+#include <charconv>      // std::from_chars
+#include <cstddef>       // std::size_t
+#include <cstdint>       // std::int64_t
+#include <cstdio>        // stderr
+#include <cstdlib>       // EXIT_FAILURE, EXIT_SUCCESS
+#include <exception>     // std::exception
+#include <filesystem>    // std::filesystem::path
+#include <set>           // std::set
+#include <stdexcept>     // std::runtime_error
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::errc
+#include <utility>       // std::move
+#include <vector>        // std::vector
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
-#include <delve/detail/os/files.hpp>
-#include <delve/detail/os/process.hpp>
-#include <delve/detail/plot/comparison_script.hpp>
-#include <delve/detail/plot/gnuplot.hpp>
-#include <delve/detail/plot/picture_file.hpp>
-#include <delve/detail/plot/plot_script.hpp>
-#include <delve/detail/reading/csv_records.hpp>
-#include <delve/detail/support/text.hpp>
+#include <delve/compare_runs.hpp>
+#include <delve/picture_format.hpp>
+#include <delve/read_table.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/plot.hpp>
 
@@ -77,15 +71,8 @@ void add_options(CLI::App& app, Settings& settings) {
 }
 
 std::vector<delve::EpochRecord> read_table(const std::string& path) {
-  const std::optional<std::string> text = delve::detail::read_file(path);
-  if (!text) throw std::runtime_error(fmt::format("there is no file \"{}\"", path));
-  std::vector<delve::EpochRecord> records = delve::detail::records_from_csv(*text, path);
-  const bool has_layers = std::any_of(records.begin(), records.end(),
-                                      [](const auto& record) { return !record.layers.empty(); });
-  if (!has_layers) {
-    throw std::runtime_error(fmt::format("\"{}\" holds no statistic of any layer", path));
-  }
-  return records;
+  return delve::read_table(
+      path, [](std::string_view message) { fmt::print(stderr, "delve-plot: {}\n", message); });
 }
 
 void require_stats(const std::vector<std::string>& wanted,
@@ -110,16 +97,18 @@ std::set<std::int64_t> chosen_epochs(const std::string& wanted,
   for (const delve::EpochRecord& record : records) epochs.insert(record.epoch);
   if (wanted == "all") return epochs;
   if (wanted == "last") return {*epochs.rbegin()};
-  const auto epoch = delve::detail::number_in<std::int64_t>(wanted);
-  if (!epoch) {
+  std::int64_t epoch = 0;
+  const char* const end = wanted.data() + wanted.size();
+  const auto [read_to, error] = std::from_chars(wanted.data(), end, epoch);
+  if (error != std::errc() || read_to != end) {
     throw std::runtime_error(
         fmt::format("--epochs is \"{}\"; it must be last, all or the number of an epoch", wanted));
   }
-  if (epochs.count(*epoch) == 0) {
+  if (epochs.count(epoch) == 0) {
     throw std::runtime_error(fmt::format("--epochs: the table holds no epoch {}; it holds {} to {}",
-                                         *epoch, *epochs.begin(), *epochs.rbegin()));
+                                         epoch, *epochs.begin(), *epochs.rbegin()));
   }
-  return {*epoch};
+  return {epoch};
 }
 
 /// The name without ".csv".
@@ -157,12 +146,6 @@ void draw_one(const Settings& settings) {
   if (pictures == 0) throw std::runtime_error("there is nothing to draw in these epochs");
 }
 
-/// An epoch of a table, and what it is called beside others.
-struct Run {
-  std::string name;
-  delve::EpochRecord record;
-};
-
 /// "resnet18, epoch 9, test-accuracy 0.52"
 std::string key_of(const std::string& table, const delve::EpochRecord& record,
                    const std::string& metric) {
@@ -174,11 +157,11 @@ std::string key_of(const std::string& table, const delve::EpochRecord& record,
   return key;
 }
 
-std::vector<Run> read_runs(const Settings& settings) {
+std::vector<delve::ComparedEpoch> read_runs(const Settings& settings) {
   if (settings.epochs == "all") {
     throw std::runtime_error("--epochs all is for one table; of several, last or a number");
   }
-  std::vector<Run> runs;
+  std::vector<delve::ComparedEpoch> runs;
   for (const std::string& table : settings.tables) {
     const std::vector<delve::EpochRecord> records = read_table(table);
     require_stats(settings.plot.stats, records);
@@ -192,53 +175,18 @@ std::vector<Run> read_runs(const Settings& settings) {
 }
 
 void draw_comparison(const Settings& settings) {
-  namespace detail = delve::detail;
-  const std::vector<Run> runs = read_runs(settings);
+  const std::vector<delve::ComparedEpoch> runs = read_runs(settings);
   const std::string output =
       settings.output.empty()
           ? std::filesystem::path(settings.tables.front()).replace_filename("comparison").string()
           : settings.output;
-  // Its constructor checks what of the options concerns the looks of a picture.
-  const delve::PlotWriter checked(output, settings.plot);
-  const auto gnuplot = detail::find_program(settings.plot.gnuplot);
-  if (!gnuplot) throw std::runtime_error(detail::was_not_found(settings.plot.gnuplot));
-  const detail::PlotStyle style{settings.plot.title,
-                                {settings.plot.width, settings.plot.height},
-                                settings.plot.font,
-                                settings.plot.font_size};
-  const detail::PictureKind& kind = detail::picture_kind(settings.plot.format);
-
-  std::size_t pictures = 0;
-  for (const delve::Mode mode : {delve::Mode::Train, delve::Mode::Eval}) {
-    // A picture for each statistic that any of the runs has.
-    std::map<std::string, std::vector<detail::ComparedRun>> compared;
-    for (const Run& run : runs) {
-      for (const detail::PlotData& data : detail::plot_data(run.record, mode)) {
-        compared[data.stat].push_back({run.name, data});
-      }
-    }
-    for (const auto& [stat, lines] : compared) {
-      const bool is_wanted =
-          settings.plot.stats.empty() ||
-          std::count(settings.plot.stats.begin(), settings.plot.stats.end(), stat) > 0;
-      const bool has_points = std::any_of(lines.begin(), lines.end(), [](const auto& line) {
-        return detail::has_points(line.data);
-      });
-      if (!is_wanted || !has_points) continue;
-      const std::string picture =
-          fmt::format("{}_{}.{}", output, detail::picture_subject(stat, mode), kind.extension);
-      detail::draw_picture(
-          *gnuplot, kind, picture,
-          detail::comparison_script(kind, style, mode, lines.front().data.quantity, lines));
-      fmt::print("{}\n", picture);
-      ++pictures;
-    }
-  }
-  if (pictures == 0) throw std::runtime_error("there is nothing to draw in these epochs");
+  const std::vector<std::string> pictures = delve::compare_runs(output, runs, settings.plot);
+  for (const std::string& picture : pictures) fmt::print("{}\n", picture);
+  if (pictures.empty()) throw std::runtime_error("there is nothing to draw in these epochs");
 }
 
 void run(Settings settings) {
-  settings.plot.format = *delve::detail::picture_format(settings.format);
+  settings.plot.format = *delve::picture_format_of(settings.format);
   settings.plot.remove_stale = false;
   if (settings.tables.size() == 1) {
     draw_one(settings);

@@ -18,9 +18,11 @@ namespace delve_test {
 inline delve::LayerRecord layer(const std::string& name, delve::Mode mode,
                                 const std::vector<double>& values) {
   delve::LayerRecord record{name, mode, 8, 1000, delve::Status::Ok, {}};
-  if (!values.empty()) record.values.push_back({"lsat", "saturation", values[0]});
+  if (!values.empty())
+    record.values.push_back({"lsat", "saturation", values[0], delve::ValueKind::Saturation});
   if (values.size() > 1) {
-    record.values.push_back({"idim", "intrinsic-dimensionality", values[1]});
+    record.values.push_back(
+        {"idim", "intrinsic-dimensionality", values[1], delve::ValueKind::Count});
   }
   return record;
 }

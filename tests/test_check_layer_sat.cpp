@@ -211,7 +211,7 @@ TEST_CASE("What is odd is said once, and kept", "[tracker][problems]") {
     CHECK(find(record, "fc", Mode::Train)->status == delve::Status::NoVariance);
     CHECK(find(record, "fc", Mode::Train)->values[0].value == 0);
     REQUIRE(messages.size() == 1);
-    CHECK(messages[0].find("fc: always returned the same") == 0);
+    CHECK(messages[0].find("fc: output never varied") == 0);
   }
   SECTION("NaN") {
     torch::Tensor bad = pictures(100);

@@ -75,8 +75,8 @@ TEST_CASE("Options out of their range are named with the valid ones", "[tracker]
   CHECK(message(quiet().stats({})) == head + "stats is empty; it must be at least one name");
   CHECK(message(quiet().stats({"lsat", "lsat"})) ==
         head +
-            "stats is a list with \"lsat\" and \"lsat\"; it must be a list of which no two give "
-            "the same value");
+            "stats is a list with \"lsat\" and \"lsat\"; it must be without one of these, "
+            "which produce the same column");
   CHECK(message(quiet().stats({"sat"})).find("\"sat\" is not a statistic; known are lsat") !=
         std::string::npos);
   CHECK_FALSE(at::hasGlobalCallbacks());
@@ -184,4 +184,11 @@ TEST_CASE("Activations of any type are taken in, and rows go to the device asked
       CHECK(record.layers[0].values.at(0).value == Approx(trace).epsilon(1e-5));
     }
   }
+}
+
+TEST_CASE("A layer's seed is the same with every standard library", "[tracker][options]") {
+  // The first three: test vectors of the authors of FNV (draft-eastlake-fnv, appendix C).
+  CHECK(delve::detail::fnv1a("") == 0xCBF29CE484222325U);
+  CHECK(delve::detail::fnv1a("a") == 0xAF63DC4C8601EC8CU);
+  CHECK(delve::detail::fnv1a("foobar") == 0x85944171F73967E8U);
 }

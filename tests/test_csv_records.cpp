@@ -9,6 +9,8 @@
 
 #include <delve/writers/csv.hpp>
 
+#include <delve/read_table.hpp>
+
 #include "catch.hpp"
 #include "records.hpp"
 
@@ -105,9 +107,19 @@ TEST_CASE("Matrices, and a '_' before names, are what Delve's npy reader leaves"
   CHECK(records[0].layers.empty());
 }
 
+TEST_CASE("A column of a mode of the program's own is a statistic's where its quantity is known",
+          "[csv-records]") {
+  const auto records =
+      records_from_csv(";acting-saturation_a_b;acting-error_a\n0;1.5;2\n", "t.csv");
+  REQUIRE(records.at(0).layers.size() == 1);
+  CHECK(records[0].layers[0].mode == Mode("acting"));
+  CHECK(records[0].layers[0].layer == "a_b");
+  CHECK(records[0].scalars.size() == 1);
+}
+
 TEST_CASE("A column is a statistic's only with mode, quantity and layer", "[csv-records]") {
   for (const std::string name : {"accuracy", "train-loss", "train-_a", "train-loss_", "_train",
-                                 "training-loss_a", "test-saturation_a", "train_saturation-a"}) {
+                                 "training-loss_a", "test-error_a", "train_saturation-a"}) {
     CAPTURE(name);
     const auto records = records_from_csv(";" + name + "\n0;1.5\n", "t.csv");
     CHECK(records.at(0).layers.empty());
@@ -127,4 +139,27 @@ TEST_CASE("A malformed table is refused with its place, a broken last line left 
   const auto twice = records_from_csv(";a\n4;1\n4;2\n", "t.csv");
   REQUIRE(twice.size() == 1);
   CHECK(twice[0].scalars[0].second == 2);
+}
+
+TEST_CASE("A cell that is no number is named by line, column and what it holds", "[csv][records]") {
+  const std::string path = "bad_cells/run.csv";
+  delve_test::put(path,
+                  ";accuracy;train-saturation_fc;train-covariance-matrix_fc\n"
+                  "0;0.5;0.25;[[1, 0]]\n1;0.6;0,53;[[2, 0]]\n2;half;;[[1, 1]]\n");
+  std::vector<std::string> messages;
+  const auto records =
+      delve::read_table(path, [&](std::string_view message) { messages.emplace_back(message); });
+  REQUIRE(records.size() == 3);
+  CHECK(records[0].layers.size() == 1);
+  CHECK(records[1].layers.empty());
+  REQUIRE(messages.size() == 1);
+  CHECK(messages[0] ==
+        "\"bad_cells/run.csv\", line 3, column \"train-saturation_fc\": \"0,53\" is not a number "
+        "(decimals are written with a point, 0.53), and 1 more such cells; missing values in what "
+        "follows");
+  delve_test::put(path, ";train-saturation_fc\n0;0,25\n1;0,5\n");
+  CHECK_THROWS_WITH(delve::read_table(path),
+                    ContainsSubstring("holds no statistic of any layer: line 2, column "
+                                      "\"train-saturation_fc\": \"0,25\" is not a number"));
+  CHECK_THROWS_WITH(delve::read_table("bad_cells/none.csv"), ContainsSubstring("there is no file"));
 }

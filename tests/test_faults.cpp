@@ -260,9 +260,9 @@ TEST_CASE("A folder that vanishes in mid-run is made anew, and what is lost with
   run.epochs(2, 4);
   run.close();
   for (const std::string& key : kThatCatchUp) {
-    check_told_once(run, key, "was changed or removed by something else than this writer");
+    check_told_once(run, key, "was modified or removed by another writer or process");
   }
-  check_told_once(run, "npy", "was removed by something else than this writer");
+  check_told_once(run, "npy", "was removed by another process");
   CHECK(run.messages("plot").empty());
   // The table is remembered whole; of the others, what comes after is there.
   CHECK(epochs_of_table(run.text("csv/run.csv")) == std::set<std::int64_t>{0, 1, 2, 3});

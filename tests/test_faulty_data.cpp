@@ -261,7 +261,7 @@ TEST_CASE("A layer that always gives the same has no variance, which is told", "
   }
   REQUIRE(!trial.messages.empty());
   CHECK(trial.messages[0] ==
-        "faulty: always returned the same, so that saturation and dimensionality are 0");
+        "faulty: output never varied, so that saturation and dimensionality are 0");
   CHECK(trial.messages.size() == (size == 1 ? 2 : 1));  // of one sample, that they are few as well
 }
 
@@ -671,7 +671,7 @@ TEST_CASE("Where the solver has no answer, status says so beside the values", "[
   }
   REQUIRE(!trial.messages.empty());
   CHECK(trial.messages[0] ==
-        "faulty: eigenvalues could not be computed, and what hangs on them is missing");
+        "faulty: eigenvalues could not be computed; statistics based on them are missing");
 }
 
 TEST_CASE("No statistic throws out of a report, whatever the sums are", "[faults][solver]") {
@@ -692,15 +692,16 @@ TEST_CASE("No statistic throws out of a report, whatever the sums are", "[faults
   Pair net(5);
   net->to(torch::kDouble);
   Messages messages;
-  const auto [stats, factor, told] = GENERATE(table<Messages, double, std::string>({
+  const auto [stats, factor, told, status] = GENERATE(table<Messages, double, std::string, Status>({
       {{"lsat", "idim", "trc", "dtrc", "det", "logdet", "effective_rank", "participation_ratio",
         "stable_rank", "entropy", "explained@3", "dead", "samples", "curve", "eigenvalues"},
        1e200,
-       "eigenvalues could not be computed"},
-      {{"lsat", "cov"}, 1e200, "eigenvalues could not be computed"},
-      {{"lsat", "embed"}, 1e200, "its values could not be computed"},
-      {{"lsat", "failing"}, 1, "no number today"},
-      {{"lsat", "odd"}, 1, "no std::exception"},
+       "eigenvalues could not be computed",
+       Status::NotConverged},
+      {{"lsat", "cov"}, 1e200, "eigenvalues could not be computed", Status::NotConverged},
+      {{"lsat", "embed"}, 1e200, "its values could not be computed", Status::NotConverged},
+      {{"lsat", "failing"}, 1, "no number today", Status::StatisticFailed},
+      {{"lsat", "odd"}, 1, "no std::exception", Status::StatisticFailed},
   }));
   CAPTURE(kSeed, stats);
   CheckLayerSat tracker("unused", "csv", net, quiet(&messages).stats(stats));
@@ -709,9 +710,12 @@ TEST_CASE("No statistic throws out of a report, whatever the sums are", "[faults
     net->beside(good_batch(60).to(torch::kDouble));
     const EpochRecord record =
         epoch == 0 ? tracker.add_saturations() : tracker.add_saturations_async().get();
-    CHECK(find(record, "faulty", Mode::Train)->status == Status::NotConverged);
+    CHECK(find(record, "faulty", Mode::Train)->status == status);
     CHECK(find(record, "beside", Mode::Train)->status == Status::Ok);
     CHECK(tracker.last("beside", "lsat", Mode::Train) > 0);
+    // A statistic that fails takes nothing else with it.
+    CHECK(tracker.last("faulty", "lsat", Mode::Train).has_value() ==
+          (status == Status::StatisticFailed));
   }
   const auto is_told = [&, &text = told](const std::string& message) {
     return message.find("faulty: ") == 0 && message.find(text) != std::string::npos;

@@ -206,8 +206,8 @@ TEST_CASE("Two trackers of one savefile leave whole files, and each tells", "[mi
   // Each tracker tells of the table and of the JSON lines, once.
   CHECK(messages.size() == 4);
   for (const std::string& message : messages) {
-    CHECK_THAT(message, ContainsSubstring("was changed or removed by something else") &&
-                            ContainsSubstring("trackers that run at once need a savefile each"));
+    CHECK_THAT(message, ContainsSubstring("was modified or removed by another writer or process") &&
+                            ContainsSubstring("Trackers that run at once need a savefile each"));
   }
 }
 
@@ -276,9 +276,9 @@ TEST_CASE("A scalar that is named like a layer's value is told, and its column i
   }
   const EpochRecord record = tracker.add_saturations();
   tracker.close();
-  CHECK(messages == Messages{"the scalar \"" + name +
-                             "\" is named like a statistic of a layer, and lost in files that hold "
-                             "both"});
+  CHECK(messages ==
+        Messages{"the scalar \"" + name +
+                 "\" has the same name as a layer statistic, which replaces it in files"});
   const auto table = delve::detail::parse_csv(delve_test::read(savefile + ".csv"), "table");
   const auto column = std::find(table.header.begin(), table.header.end(), name);
   REQUIRE(column != table.header.end());

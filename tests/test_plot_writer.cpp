@@ -88,7 +88,8 @@ std::size_t count_of(const std::string& text, const std::string& part) {
 delve::LayerRecord layer_with(const std::string& name, const std::string& stat,
                               const Eigen::MatrixXd& array) {
   delve::LayerRecord made = layer(name, Mode::Train, {});
-  made.arrays.push_back({stat, stat, std::make_shared<const Eigen::MatrixXd>(array)});
+  const auto kind = stat == "embed" ? delve::ArrayKind::Points : delve::ArrayKind::Curve;
+  made.arrays.push_back({stat, stat, std::make_shared<const Eigen::MatrixXd>(array), kind});
   return made;
 }
 
@@ -129,9 +130,9 @@ TEST_CASE("The script holds the layers in order, missing values as gaps", "[plot
   const auto data = delve::detail::plot_data(epoch, Mode::Train);
   REQUIRE(data.size() == 1);
   CHECK(data[0].stat == "lsat");
-  const std::string script =
-      delve::detail::plot_script(delve::detail::png_picture, {"run"}, Mode::Train, data[0].quantity,
-                                 data[0].layers, {{3, "test-accuracy 0.54", data[0].values}});
+  const std::string script = delve::detail::layer_script(
+      delve::detail::png_picture, {"run"}, Mode::Train, {data[0].quantity, data[0].kind},
+      data[0].layers, {{3, "test-accuracy 0.54", data[0].values}});
   CHECK(script.find("$data << EOD\n0 0.25\n1 NaN\n2 1\nEOD\n") != std::string::npos);
   CHECK(script.find("('features-0' 0, 'it’s' 1, 'fc' 2)") != std::string::npos);
   CHECK(script.find("'run   training saturation, epoch 3, test-accuracy 0.54'") !=
@@ -193,8 +194,8 @@ TEST_CASE("Names are drawn, never obeyed, in every kind of picture", "[plot][inj
   std::vector<delve::LayerRecord> layers;
   for (const std::string& name : names) {
     layers.push_back(layer(name, Mode::Train, {0.5}));
-    layers.back().arrays = {{"curve", "explained-variance-curve", curve},
-                            {"embed", "embedded-sample", points}};
+    layers.back().arrays = {{"curve", "explained-variance-curve", curve, delve::ArrayKind::Curve},
+                            {"embed", "embedded-sample", points, delve::ArrayKind::Points}};
   }
   for (const std::string& name : names) {
     CAPTURE(name);
@@ -229,7 +230,8 @@ TEST_CASE("Names are drawn, never obeyed, in every kind of picture", "[plot][inj
   const std::string picture = (folder / "compared").string();
   delve::detail::draw_picture(
       *delve::detail::find_program("gnuplot"), kind, picture,
-      delve::detail::comparison_script(kind, style, Mode::Train, names[2], runs));
+      delve::detail::comparison_script(kind, style, Mode::Train,
+                                       {names[2], delve::ValueKind::Number}, runs));
   CHECK(fs::file_size(picture) > 1000);
   CHECK_FALSE(fs::exists(mark));
 }
@@ -237,7 +239,8 @@ TEST_CASE("Names are drawn, never obeyed, in every kind of picture", "[plot][inj
 TEST_CASE("Several runs are compared, by the layers' names", "[plot]") {
   const auto run = [](const std::string& name, const std::vector<std::string>& layers,
                       const std::vector<double>& values) {
-    return delve::detail::ComparedRun{name, {"lsat", "saturation", layers, values}};
+    return delve::detail::ComparedRun{
+        name, {"lsat", "saturation", delve::ValueKind::Saturation, layers, values}};
   };
   const std::vector<delve::detail::ComparedRun> runs = {
       run("small", {"conv1", "conv2", "fc"}, {0.25, kNaN, 1}),
@@ -246,7 +249,8 @@ TEST_CASE("Several runs are compared, by the layers' names", "[plot]") {
   CHECK(delve::detail::layers_of_all(runs) ==
         std::vector<std::string>{"stem", "conv1", "conv2", "conv3", "fc", "head"});
   const std::string script = delve::detail::comparison_script(
-      delve::detail::png_picture, delve::detail::PlotStyle{}, Mode::Eval, "saturation", runs);
+      delve::detail::png_picture, delve::detail::PlotStyle{}, Mode::Eval,
+      {"saturation", delve::ValueKind::Saturation}, runs);
   CHECK(script.find("$run0 << EOD\n1 0.25\n2 NaN\n4 1\nEOD\n") != std::string::npos);
   CHECK(script.find("$run1 << EOD\n1 0.5\n2 0.5\n3 0.75\n4 1\nEOD\n") != std::string::npos);
   CHECK(script.find("$run2 << EOD\n0 0\n4 0.5\n5 1\nEOD\n") != std::string::npos);
@@ -440,7 +444,9 @@ TEST_CASE("A heat map shows all layers over all epochs, once there are two", "[p
 TEST_CASE("Thousands of epochs take bounded room, and the last one is there", "[plot]") {
   delve::detail::History history;
   for (std::int64_t epoch = 0; epoch < 5000; ++epoch) {
-    history.add(epoch, "", {"lsat", "saturation", {"a"}, {static_cast<double>(epoch)}});
+    history.add(
+        epoch, "",
+        {"lsat", "saturation", delve::ValueKind::Saturation, {"a"}, {static_cast<double>(epoch)}});
     REQUIRE(history.columns().size() <= 1025);
     REQUIRE(history.columns().back().epoch == epoch);
   }

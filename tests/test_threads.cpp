@@ -271,6 +271,37 @@ TEST_CASE("Reports beside the training lose no forward of any thread", "[threads
   CHECK(seen == static_cast<std::int64_t>(kThreads) * calls * 5);
 }
 
+TEST_CASE("Tensors are observed in many threads at once, under new names and old ones",
+          "[threads]") {
+  torch::nn::Linear layer(4, 3);
+  delve::CheckLayerSat tracker("unused", "csv", layer, quiet());
+  constexpr int kThreads = 8;
+  constexpr int kTensors = 40;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int i = 0; i < kTensors; ++i) {
+        tracker.observe("shared", torch::ones({2, 3}), delve::Mode::Train);
+        tracker.observe("own" + std::to_string(thread) + "." + std::to_string(i),
+                        torch::ones({5, 2}), delve::Mode::Train);
+      }
+    });
+  }
+  std::int64_t shared = 0;
+  std::int64_t own = 0;
+  const auto report = [&] {
+    for (const delve::LayerRecord& record : tracker.add_saturations().layers) {
+      (record.layer == "shared" ? shared : own) += record.samples;
+    }
+  };
+  for (int i = 0; i < 5; ++i) report();
+  for (std::thread& thread : threads) thread.join();
+  report();
+  CHECK(shared == 2 * kThreads * kTensors);
+  CHECK(own == 5 * kThreads * kTensors);
+  CHECK(tracker.layer_names().size() == 2 + kThreads * kTensors);
+}
+
 TEST_CASE("What goes wrong in many threads at once is told once", "[threads]") {
   torch::manual_seed(kSeed);
   nn::Conv2d conv(nn::Conv2dOptions(2, 3, 3));

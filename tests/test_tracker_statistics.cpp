@@ -2,7 +2,9 @@
 // What statistics need beyond eigenvalues, from a forward to the record.
 
 #include <cmath>
+#include <cstddef>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -209,4 +211,65 @@ TEST_CASE("A tracker takes several scalars, and prints itself", "[tracker]") {
   text.str("");
   text << tracker;
   CHECK(text.str() == "CheckLayerSat(lsat, idim of 2 layers: conv, fc; closed, next epoch 1)");
+}
+
+TEST_CASE("A statistic that throws loses its own value, wherever it stands",
+          "[tracker][statistics][faults]") {
+  torch::manual_seed(8);
+  delve::register_statistic({"failing", "failing", [](const delve::LayerMeasurement&) -> double {
+                               throw std::runtime_error("no such number");
+                             }});
+  const torch::Tensor input = torch::randn({200, 6});
+  const std::vector<std::string> expected = {"lsat", "idim", "trc"};
+  for (std::size_t place = 0; place <= expected.size(); ++place) {
+    std::vector<std::string> stats = expected;
+    stats.insert(stats.begin() + static_cast<std::ptrdiff_t>(place), "failing");
+    stats.emplace_back("eigenvalues");
+    std::vector<std::string> messages;
+    nn::Linear layer(6, 4);
+    CheckLayerSat tracker("unused", "csv", layer, quiet(&messages).stats(stats));
+    CheckLayerSat without("unused", "csv", layer, quiet().stats(expected));
+    layer(input);
+    const EpochRecord record = tracker.add_saturations();
+    const EpochRecord right = without.add_saturations();
+    CAPTURE(place);
+    CHECK(record.layers[0].status == delve::Status::StatisticFailed);
+    REQUIRE(record.layers[0].values.size() == 4);
+    CHECK(record.layers[0].arrays.size() == 1);
+    for (std::size_t i = 0, j = 0; i < 4; ++i) {
+      CHECK(record.layers[0].values[i].stat == stats[i]);
+      CHECK(delve::is_missing(record.layers[0].values[i].value) == (i == place));
+      if (i == place) continue;
+      // The sums of the one are float64's, for eigenvalues asks for them.
+      CHECK(record.layers[0].values[i].value ==
+            Approx(right.layers[0].values[j++].value).epsilon(1e-5));
+    }
+    layer(input);
+    tracker.add_saturations();
+    REQUIRE(messages.size() == 1);
+    CHECK_THAT(messages[0],
+               ContainsSubstring("\"failing\" failed") && ContainsSubstring("no such number"));
+  }
+}
+
+TEST_CASE("What a statistic does not say that it needs is not there", "[tracker][statistics]") {
+  // "honest" needs the variances; "forgetful" reads them, too, and does not say so.
+  const auto has_variances = [](const delve::LayerMeasurement& layer) {
+    return layer.variances != nullptr ? 1.0 : 0.0;
+  };
+  delve::register_statistic(delve::Statistic::number("honest", "honest", has_variances)
+                                .needing({delve::Need::Variances}));
+  delve::register_statistic(delve::Statistic::number("forgetful", "forgetful", has_variances));
+  delve::register_statistic(
+      delve::Statistic::number("none", "none", [](const delve::LayerMeasurement& layer) {
+        return layer.covariance == nullptr && layer.embedding == nullptr ? 1.0 : 0.0;
+      }));
+  nn::Linear layer(6, 4);
+  CheckLayerSat tracker("unused", "csv", layer,
+                        quiet().stats({"honest", "forgetful", "none", "cov", "embed"}));
+  layer(torch::randn({50, 6}));
+  const EpochRecord record = tracker.add_saturations();
+  CHECK(record.layers[0].values[0].value == 1);
+  CHECK(record.layers[0].values[1].value == 0);
+  CHECK(record.layers[0].values[2].value == 1);
 }

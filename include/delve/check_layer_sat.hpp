@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>     // std::all_of, std::any_of, std::find, std::stable_sort
+#include <algorithm>     // std::any_of, std::find, std::find_if, std::stable_sort
+#include <atomic>        // std::atomic
 #include <chrono>        // std::chrono::steady_clock
-#include <cmath>         // std::isnan
+#include <cstddef>       // std::size_t
 #include <cstdint>       // std::int64_t
 #include <exception>     // std::exception
 #include <future>        // std::async, std::promise, std::shared_future
@@ -13,6 +14,7 @@
 #include <mutex>         // std::lock_guard, std::mutex
 #include <optional>      // std::optional
 #include <ostream>       // std::ostream
+#include <set>           // std::set
 #include <stdexcept>     // std::invalid_argument, std::logic_error
 #include <string>        // std::string
 #include <string_view>   // std::string_view
@@ -24,32 +26,50 @@
 #include <fmt/ranges.h>  // fmt::join
 
 #include <delve/detail/tracking/epoch_review.hpp>
+#include <delve/detail/tracking/layer_choice.hpp>
+#include <delve/detail/tracking/mode_guard.hpp>
 #include <delve/detail/tracking/observed_layer.hpp>
 #include <delve/forward_hook.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
+#include <delve/mode.hpp>
 #include <delve/module_view.hpp>
 #include <delve/options.hpp>
 #include <delve/record.hpp>
+#include <delve/statistic.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
 namespace delve {
 
-/// Says that what runs while it lives is evaluation, in whatever mode the modules are.
+/// While alive, counts every forward pass as evaluation, in all threads; in its own thread it
+/// stands above the guards made before it.
 /// @see CheckLayerSat::evaluating
 class [[nodiscard]] EvaluationGuard {
  public:
-  explicit EvaluationGuard(std::shared_ptr<detail::Observation> observation)
-      : observation_(std::move(observation)) {
-    ++observation_->evaluation_guards;
+  explicit EvaluationGuard(std::shared_ptr<detail::ModeSwitches> switches)
+      : switches_(std::move(switches)), here_(switches_, Mode::Eval) {
+    ++switches_->evaluating;
   }
   EvaluationGuard(const EvaluationGuard&) = delete;
   EvaluationGuard& operator=(const EvaluationGuard&) = delete;
-  ~EvaluationGuard() { --observation_->evaluation_guards; }
+  ~EvaluationGuard() { --switches_->evaluating; }
 
  private:
-  std::shared_ptr<detail::Observation> observation_;
+  std::shared_ptr<detail::ModeSwitches> switches_;
+  detail::ThreadModeGuard here_;
+};
+
+/// While alive, counts what runs in the thread that made it under one mode, or not at all. Guards
+/// nest: the innermost holds.
+/// @see CheckLayerSat::mode, CheckLayerSat::paused
+class [[nodiscard]] ModeGuard {
+ public:
+  ModeGuard(std::shared_ptr<detail::ModeSwitches> switches, std::optional<Mode> mode)
+      : here_(std::move(switches), mode) {}
+
+ private:
+  detail::ThreadModeGuard here_;
 };
 
 /// Watches what the layers of a model do with their data while it trains, and reports each epoch
@@ -69,11 +89,12 @@ class [[nodiscard]] EvaluationGuard {
 /// add_saturations() does. With CheckLayerSatOptions::device each forward copies its rows to that
 /// device, and waits for a copy to the host.
 ///
-/// Training does not die of it: after construction, only misuse throws (a call after close(), an
-/// unknown name). Everything else that goes wrong is told once, through on_warning, and kept in
-/// problems().
+/// No failure here stops the training: after construction, only misuse throws (a call after
+/// close(), an unknown name). Everything else that goes wrong is reported once, through on_warning,
+/// and kept in problems().
 ///
-/// The layers may run in several threads at once; the members are for one thread at a time. While
+/// The layers may run in several threads at once, and observe(), mode(), paused() and evaluating()
+/// may be called in any; the other members are for one thread at a time. While
 /// it records, nothing else of the program is different; while it does not, LibTorch runs as if it
 /// were not there. Neither it nor its hooks keep the model alive. It cannot be copied or moved.
 template <typename Scalar = double>
@@ -87,23 +108,7 @@ class CheckLayerSat {
   /// @throws std::invalid_argument where an option is out of its range, a name is unknown or taken
   ///   twice, or there is nothing to track; it says which, and what there is
   CheckLayerSat(const std::string& savefile, const WriterList& save_to, const Modules& modules,
-                CheckLayerSatOptions options = {})
-      : observation_(std::make_shared<detail::Observation>(std::move(options))),
-        epoch_(this->options().initial_epoch()) {
-    for (const FoundLayer& layer : chosen_layers(modules)) {
-      layers_.push_back(std::make_shared<Layer>(layer, observation_));
-    }
-    if (!this->options().nosave()) {
-      writers_ = save_to.make({savefile, epoch_, this->options().writer_args()});
-    }
-    for (const std::shared_ptr<Writer>& writer : writers_) {
-      writer->on_problem([observation = observation_](std::string_view message) {
-        observation->problems.tell_once(std::string(message), std::string(message));
-      });
-    }
-    resume();
-    if (this->options().verbose()) say_what_is_tracked();
-  }
+                CheckLayerSatOptions options = {});
 
   CheckLayerSat(const CheckLayerSat&) = delete;
   CheckLayerSat& operator=(const CheckLayerSat&) = delete;
@@ -114,25 +119,15 @@ class CheckLayerSat {
   /// Adds a number of the user's own, such as an accuracy, to the epoch's record. One of the same
   /// name in the same epoch is replaced. Does not touch the device.
   /// @throws std::invalid_argument where the name is empty; std::logic_error after close()
-  void add_scalar(const std::string& name, double value) {
-    require_open("add_scalar");
-    if (name.empty()) throw std::invalid_argument("delve::CheckLayerSat::add_scalar: no name");
-    for (auto& [known, old_value] : scalars_) {
-      if (known != name) continue;
-      old_value = value;
-      return;
-    }
-    scalars_.emplace_back(name, value);
-  }
+  void add_scalar(const std::string& name, double value);
 
   /// The same for several numbers: add_scalars({{"loss", loss}, {"accuracy", accuracy}}).
-  void add_scalars(const std::vector<std::pair<std::string, double>>& scalars) {
-    for (const auto& [name, value] : scalars) add_scalar(name, value);
-  }
+  void add_scalars(const std::vector<std::pair<std::string, double>>& scalars);
 
   /// Takes in a tensor that no tracked layer gave: an attention map, a residual sum, a loss's
   /// input. It counts as the output of a layer of that name, and so do further ones under it. Does
-  /// nothing while the tracker is stopped. Waits for the device no more than a forward does.
+  /// nothing while the tracker is stopped or paused. Waits for the device no more than a forward
+  /// does. Thread-safe.
   /// @param output (…, D), each position of the leading axes a data point; or, of the family
   ///   Convolution, (B, C, positions…)
   /// @param mode whether it counts as training or as evaluation
@@ -140,23 +135,13 @@ class CheckLayerSat {
   /// @throws std::invalid_argument where the name is empty, a tracked layer bears it, or the family
   ///   is Recurrent; std::logic_error after close()
   void observe(const std::string& name, const torch::Tensor& output, Mode mode,
-               LayerFamily family = LayerFamily::Linear) {
-    require_open("observe");
-    if (!is_recording()) return;
-    observed_layer(name, family)->take(output, mode);
-  }
+               LayerFamily family = LayerFamily::Linear);
 
   /// Ends an epoch: computes the statistics of each layer and hands them to the writers. Waits for
   /// the device, and takes a while for wide layers: one eigenvalue problem per layer and mode.
   /// @param save whether to write now; otherwise the record waits for the next save()
   /// @throws std::logic_error after close()
-  EpochRecord add_saturations(bool save = true) {
-    require_open("add_saturations");
-    wait();
-    EpochRecord record = finish_epoch(end_epoch());
-    if (save) write_unsaved();
-    return record;
-  }
+  EpochRecord add_saturations(bool save = true);
 
   /// The same, but all that takes time is done in a thread of its own, while the next epoch trains:
   /// here the sums are only taken. Writers and on_warning are called in that thread. Epochs are
@@ -164,233 +149,65 @@ class CheckLayerSat {
   /// add_saturations(), save() and close(). On CUDA, training must use the default stream.
   /// @return the same record; get() waits for it
   /// @throws std::logic_error after close()
-  std::shared_future<EpochRecord> add_saturations_async() {
-    require_open("add_saturations_async");
-    wait();
-    auto data = std::make_shared<EpochData>(end_epoch());
-    const auto report = [this, data] {
-      EpochRecord record = finish_epoch(std::move(*data));
-      write_unsaved();
-      return record;
-    };
-    try {
-      pending_ = std::async(std::launch::async, report).share();
-    } catch (const std::system_error&) {  // no thread is to be had
-      std::promise<EpochRecord> promise;
-      promise.set_value(report());
-      pending_ = promise.get_future().share();
-    }
-    return pending_;
-  }
+  std::shared_future<EpochRecord> add_saturations_async();
 
   /// A value of the last add_saturations(); none where it is missing there.
-  /// @param stat by the name it was asked for: "lsat"
-  /// @throws std::invalid_argument where no such layer is tracked or the statistic was not asked
-  /// for
+  /// @param stat by the name by which it was requested: "lsat"
+  /// @throws std::invalid_argument where no such layer is tracked or the statistic was not
+  /// requested
   [[nodiscard]] std::optional<double> last(std::string_view layer, std::string_view stat,
-                                           Mode mode) const {
-    require_known(layer, stat);
-    const std::lock_guard<std::mutex> lock(last_mutex_);
-    if (!last_) return std::nullopt;
-    for (const LayerRecord& record : last_->layers) {
-      if (record.layer != layer || record.mode != mode) continue;
-      for (const Value& value : record.values) {
-        if (value.stat == stat && !std::isnan(value.value)) return value.value;
-      }
-    }
-    return std::nullopt;
-  }
+                                           Mode mode) const;
 
   /// Takes the hooks away; data already summed is kept.
-  void stop() {
-    is_recording_ = false;
-    hooks_.clear();
-  }
+  void stop();
 
   /// Records again after stop().
   /// @throws std::logic_error after close()
-  void resume() {
-    require_open("resume");
-    if (is_recording_) return;
-    is_recording_ = true;
-    for (const auto& layer : layers_) {
-      if (!layer->has_module()) continue;
-      layer->module().visit([&](const ModuleView& module) {
-        hooks_.emplace_back(layer, register_forward_hook(module, [layer](const ForwardCall& call) {
-                              layer->take(call);
-                            }));
-      });
-    }
-  }
+  void resume();
 
   [[nodiscard]] bool is_recording() const { return is_recording_; }
 
   /// Counts every forward as evaluation as long as the guard lives, in all threads: for programs
   /// that evaluate without eval().
-  EvaluationGuard evaluating() { return EvaluationGuard(observation_); }
+  EvaluationGuard evaluating() { return EvaluationGuard(observation_->switches); }
+
+  /// Counts what runs in this thread as long as the guard lives under a mode of that name, apart
+  /// from training and evaluation: `auto acting = tracker.mode("acting");` gives columns
+  /// "acting-saturation_…".
+  /// @throws std::invalid_argument where the name is not of letters, digits and '.'
+  ModeGuard mode(std::string_view name) { return ModeGuard(observation_->switches, Mode(name)); }
+
+  /// Counts nothing of what runs in this thread as long as the guard lives: sampling, a search for
+  /// a learning rate.
+  ModeGuard paused() { return ModeGuard(observation_->switches, std::nullopt); }
 
   /// Hands the writers what waits for it.
   /// @throws std::logic_error after close()
-  void save() {
-    require_open("save");
-    wait();
-    write_unsaved();
-  }
+  void save();
 
   /// Stops, reports what came since the last add_saturations() as a last epoch, and closes the
   /// writers. A second call does nothing. Never throws.
-  void close() noexcept {
-    if (is_closed_) return;
-    // One step that fails leaves the others to be done.
-    const auto attempt = [&](const char* step, const auto& action) {
-      try {
-        action();
-      } catch (const std::exception& error) {
-        observation_->problems.tell_once(step, fmt::format("close(): {}: {}", step, error.what()));
-      }
-    };
-    attempt("waiting", [&] { wait(); });
-    attempt("stopping", [&] { stop(); });
-    attempt("the last epoch", [&] {
-      if (scalars_.empty() && !saw_data(Mode::Train) && !saw_data(Mode::Eval)) return;
-      finish_epoch(end_epoch());
-    });
-    attempt("saving", [&] { write_unsaved(); });
-    for (const std::shared_ptr<Writer>& writer : writers_) {
-      attempt("closing a writer", [&] { writer->close(); });
-    }
-    is_closed_ = true;
-  }
+  void close() noexcept;
 
   /// The memory that each layer's data takes on its device now, in bytes: sums of d × d numbers a
   /// mode once there was as much data, rows that wait for a product, and samples for "embed".
-  [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> memory_usage() const {
-    std::vector<std::pair<std::string, std::int64_t>> usage;
-    for (const auto& layer : layers_) usage.emplace_back(layer->name(), layer->bytes());
-    return usage;
-  }
+  [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> memory_usage() const;
 
-  /// All that went wrong so far without stopping the training, each told once.
+  /// All that went wrong so far without stopping the training, each once.
   [[nodiscard]] std::vector<std::string> problems() const {
     return observation_->problems.messages();
   }
 
   /// The settings that hold.
-  [[nodiscard]] const CheckLayerSatOptions& options() const { return observation_->options; }
+  [[nodiscard]] const CheckLayerSatOptions& options() const {
+    return observation_->settings.options();
+  }
 
   /// The names of the tracked layers, in the order of their registration.
-  [[nodiscard]] std::vector<std::string> layer_names() const {
-    std::vector<std::string> names;
-    for (const auto& layer : layers_) names.push_back(layer->name());
-    return names;
-  }
+  [[nodiscard]] std::vector<std::string> layer_names() const;
 
  private:
   using Layer = detail::ObservedLayer<Scalar>;
-
-  void require_open(std::string_view function) const {
-    if (!is_closed_) return;
-    throw std::logic_error(
-        fmt::format("delve::CheckLayerSat::{}: the tracker is closed", function));
-  }
-
-  void require_known(std::string_view layer, std::string_view stat) const {
-    std::vector<std::string> stats;
-    for (const Statistic& statistic : observation_->statistics) stats.push_back(statistic.name);
-    const std::vector<std::string> layers = layer_names();
-    const auto require = [](std::string_view what, std::string_view name,
-                            const std::vector<std::string>& known) {
-      if (std::find(known.begin(), known.end(), name) != known.end()) return;
-      throw std::invalid_argument(
-          fmt::format("delve::CheckLayerSat::last: no {} \"{}\"; there are {}", what, name,
-                      fmt::join(known, ", ")));
-    };
-    require("layer", layer, layers);
-    require("statistic", stat, stats);
-  }
-
-  [[nodiscard]] std::vector<FoundLayer> chosen_layers(const Modules& modules) const {
-    std::vector<FoundLayer> found = find_layers(modules);
-    for (const std::string& name : options().ignore_layer_names()) {
-      if (std::any_of(found.begin(), found.end(),
-                      [&](const auto& it) { return it.name == name; })) {
-        continue;
-      }
-      observation_->problems.tell_once(
-          "ignore " + name,
-          fmt::format("ignore_layer_names holds \"{}\", and no layer is called so", name));
-    }
-    std::vector<FoundLayer> chosen;
-    for (const FoundLayer& layer : found) {
-      if (is_chosen(layer)) chosen.push_back(layer);
-    }
-    if (!chosen.empty()) return chosen;
-    std::vector<std::string> seen;
-    for (const FoundLayer& layer : found) {
-      seen.push_back(fmt::format("{} ({}{})", layer.name, layer.module.type_name(),
-                                 layer.kind != nullptr ? ", left out by the options" : ""));
-    }
-    throw std::invalid_argument(fmt::format(
-        "delve::CheckLayerSat: there is no layer to track. Found: {}. Kinds that can be "
-        "tracked: {}",
-        seen.empty() ? "nothing" : fmt::format("{}", fmt::join(seen, ", ")), layer_kind_names()));
-  }
-
-  /// The layer without a module that bears this name.
-  std::shared_ptr<Layer> observed_layer(const std::string& name, LayerFamily family) {
-    const auto require = [&](bool holds, std::string_view fault) {
-      if (holds) return;
-      throw std::invalid_argument(
-          fmt::format("delve::CheckLayerSat::observe: \"{}\": {}", name, fault));
-    };
-    require(!name.empty(), "a name is needed");
-    require(family != LayerFamily::Recurrent,
-            "LayerFamily::Recurrent is for modules; Linear takes every timestep of (B, T, D)");
-    for (const auto& layer : layers_) {
-      if (layer->name() != name) continue;
-      require(!layer->has_module(), "a tracked layer bears this name");
-      return layer;
-    }
-    const OutputLayout layout{family, /*position_axes=*/0};
-    return layers_.emplace_back(std::make_shared<Layer>(name, layout, observation_));
-  }
-
-  [[nodiscard]] bool is_chosen(const FoundLayer& layer) const {
-    if (layer.kind == nullptr) return false;
-    const std::vector<std::string>& also = options().also_track();
-    if (layer.kind->by_default) {
-      if (!options().include_conv() && layer.kind->family == LayerFamily::Convolution) return false;
-    } else if (std::find(also.begin(), also.end(), layer.kind->name) == also.end()) {
-      return false;
-    }
-    const std::vector<std::string>& ignored = options().ignore_layer_names();
-    if (std::find(ignored.begin(), ignored.end(), layer.name) != ignored.end()) return false;
-    return !options().layer_filter() || options().layer_filter()(layer);
-  }
-
-  void say_what_is_tracked() const {
-    std::cerr << fmt::format("delve: tracking {} layers: {}\n", layers_.size(),
-                             fmt::join(layer_names(), ", "));
-  }
-
-  [[nodiscard]] bool saw_data(Mode mode) const {
-    return std::any_of(layers_.begin(), layers_.end(),
-                       [&](const auto& layer) { return layer->has_news(mode); });
-  }
-
-  /// The layers in the order of their first forward; those that were never called come last.
-  [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers_in_forward_order() const {
-    std::vector<std::pair<std::int64_t, std::shared_ptr<Layer>>> ordered;
-    for (const auto& layer : layers_) {
-      ordered.emplace_back(layer->order().value_or(std::numeric_limits<std::int64_t>::max()),
-                           layer);
-    }
-    std::stable_sort(ordered.begin(), ordered.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-    std::vector<std::shared_ptr<Layer>> layers;
-    for (auto& [order, layer] : ordered) layers.push_back(std::move(layer));
-    return layers;
-  }
 
   /// What an epoch leaves to be reported.
   struct EpochData {
@@ -398,106 +215,26 @@ class CheckLayerSat {
     std::vector<std::pair<std::shared_ptr<Layer>, typename Layer::EpochData>> layers;
   };
 
-  /// Takes the epoch's data, and begins the next one.
-  EpochData end_epoch() {
-    EpochData data{{epoch_++, std::exchange(scalars_, {}), {}}, {}};
-    for (auto& layer : layers_in_forward_order()) {
-      auto layer_data = layer->end_epoch();
-      data.layers.emplace_back(std::move(layer), std::move(layer_data));
-    }
-    tell_of_ambiguous_layers();
-    return data;
-  }
-
-  /// Computes the statistics; the record then waits to be written.
-  EpochRecord finish_epoch(EpochData data) {
-    const auto begin = std::chrono::steady_clock::now();
-    std::vector<detail::LayerReport> reports;
-    for (auto& [layer, layer_data] : data.layers) {
-      reports.push_back(layer->report(std::move(layer_data)));
-    }
-    EpochRecord record = std::move(data.record);
-    for (const auto mode : {&detail::LayerReport::train, &detail::LayerReport::eval}) {
-      std::vector<LayerRecord> layers;
-      for (const detail::LayerReport& report : reports) layers.push_back(report.*mode);
-      if (std::all_of(layers.begin(), layers.end(),
-                      [](const LayerRecord& layer) { return layer.status == Status::NoData; })) {
-        continue;
-      }
-      if (options().average_sat()) add_average(layers, record);
-      record.layers.insert(record.layers.end(), layers.begin(), layers.end());
-    }
-    detail::review_epoch(record, reports, observation_->problems);
-    if (!options().layerwise_sat()) record.layers.clear();
-    unsaved_.push_back(record);
-    {
-      const std::lock_guard<std::mutex> lock(last_mutex_);
-      last_ = record;
-    }
-    if (options().verbose()) {
-      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-      std::cerr << fmt::format("delve: epoch {} was reported in {:.3f} s\n", record.epoch,
-                               taken.count());
-    }
-    return record;
-  }
-
-  void write_unsaved() {
-    for (const EpochRecord& record : unsaved_) {
-      for (const std::shared_ptr<Writer>& writer : writers_) writer->write(record);
-    }
-    unsaved_.clear();
-  }
-
-  /// Until the report that runs in a thread of its own is done.
-  void wait() const {
-    if (pending_.valid()) pending_.wait();
-  }
-
-  void tell_of_ambiguous_layers() {
-    std::vector<std::string> names;
-    for (const auto& [layer, hook] : hooks_) {
-      if (hook.is_ambiguous()) names.push_back(layer->name());
-    }
-    observation_->problems.tell_once_of(
-        names,
-        "share weight and bias and cannot be told apart; all their forwards are counted for the "
-        "first of them");
-  }
-
-  /// The mean saturation of the layers that have one.
-  static void add_average(const std::vector<LayerRecord>& layers, EpochRecord& record) {
-    double sum = 0;
-    int count = 0;
-    for (const LayerRecord& layer : layers) {
-      for (const Value& value : layer.values) {
-        if (value.quantity != "saturation" || std::isnan(value.value)) continue;
-        sum += value.value;
-        ++count;
-      }
-    }
-    if (count > 0) {
-      record.scalars.emplace_back(fmt::format("average-{}-sat", to_string(layers.front().mode)),
-                                  sum / count);
-    }
-  }
+  void require_open(std::string_view function) const;
+  void require_known(std::string_view layer, std::string_view stat) const;
+  [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers() const;
+  std::shared_ptr<Layer> observed_layer(const std::string& name, LayerFamily family);
+  [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers_in_forward_order() const;
+  [[nodiscard]] bool saw_data() const;
+  EpochData end_epoch();
+  EpochRecord finish_epoch(EpochData data);
+  void write_unsaved();
+  void wait() const;
+  void tell_of_ambiguous_layers();
+  static void add_average(const std::vector<LayerRecord>& layers, EpochRecord& record);
+  [[nodiscard]] std::string description() const;
 
   friend std::ostream& operator<<(std::ostream& out, const CheckLayerSat& tracker) {
     return out << tracker.description();
   }
 
-  /// "CheckLayerSat(lsat, idim of 2 layers: conv, fc; recording, next epoch 0)"
-  [[nodiscard]] std::string description() const {
-    return fmt::format("CheckLayerSat({} of {} layers: {}; {}, next epoch {})",
-                       fmt::join(options().stats(), ", "), layers_.size(),
-                       fmt::join(layer_names(), ", "),
-                       is_closed_      ? "closed"
-                       : is_recording_ ? "recording"
-                                       : "stopped",
-                       epoch_);
-  }
-
   const std::shared_ptr<detail::Observation> observation_;
+  mutable std::mutex layers_mutex_;  // guards layers_
   std::vector<std::shared_ptr<Layer>> layers_;
   std::vector<std::shared_ptr<Writer>> writers_;
   std::vector<std::pair<std::shared_ptr<Layer>, RemovableHandle>> hooks_;  // none while stopped
@@ -507,8 +244,352 @@ class CheckLayerSat {
   mutable std::mutex last_mutex_;  // guards last_
   std::optional<EpochRecord> last_;
   std::int64_t epoch_;
-  bool is_recording_ = false;
-  bool is_closed_ = false;
+  std::atomic<bool> is_recording_{false};
+  std::atomic<bool> is_closed_{false};
 };
+
+// None of these is inline, so that `extern template class delve::CheckLayerSat<double>;` spares a
+// file their compilation.
+
+template <typename Scalar>
+CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterList& save_to,
+                                     const Modules& modules, CheckLayerSatOptions options)
+    : observation_(std::make_shared<detail::Observation>(std::move(options))),
+      epoch_(this->options().initial_epoch()) {
+  for (const FoundLayer& layer :
+       detail::chosen_layers(modules, this->options(), observation_->problems)) {
+    layers_.push_back(std::make_shared<Layer>(layer, observation_));
+  }
+  if (!this->options().nosave()) {
+    writers_ = save_to.make({savefile, epoch_, this->options().writer_args()});
+  }
+  for (const std::shared_ptr<Writer>& writer : writers_) {
+    writer->on_problem([observation = observation_](std::string_view message) {
+      observation->problems.tell_once(std::string(message), std::string(message));
+    });
+  }
+  resume();
+  if (!this->options().verbose()) return;
+  std::cerr << fmt::format("delve: tracking {} layer{}: {}\n", layers_.size(),
+                           layers_.size() == 1 ? "" : "s", fmt::join(layer_names(), ", "));
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::add_scalar(const std::string& name, double value) {
+  require_open("add_scalar");
+  if (name.empty()) throw std::invalid_argument("delve::CheckLayerSat::add_scalar: no name");
+  for (auto& [known, old_value] : scalars_) {
+    if (known != name) continue;
+    old_value = value;
+    return;
+  }
+  scalars_.emplace_back(name, value);
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::add_scalars(
+    const std::vector<std::pair<std::string, double>>& scalars) {
+  for (const auto& [name, value] : scalars) add_scalar(name, value);
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::observe(const std::string& name, const torch::Tensor& output, Mode mode,
+                                    LayerFamily family) {
+  require_open("observe");
+  if (!is_recording()) return;
+  observed_layer(name, family)->take(output, mode);
+}
+
+template <typename Scalar>
+EpochRecord CheckLayerSat<Scalar>::add_saturations(bool save) {
+  require_open("add_saturations");
+  wait();
+  EpochRecord record = finish_epoch(end_epoch());
+  if (save) write_unsaved();
+  return record;
+}
+
+template <typename Scalar>
+std::shared_future<EpochRecord> CheckLayerSat<Scalar>::add_saturations_async() {
+  require_open("add_saturations_async");
+  wait();
+  auto data = std::make_shared<EpochData>(end_epoch());
+  const auto report = [this, data] {
+    EpochRecord record = finish_epoch(std::move(*data));
+    write_unsaved();
+    return record;
+  };
+  try {
+    pending_ = std::async(std::launch::async, report).share();
+  } catch (const std::system_error&) {  // the thread could not be started
+    std::promise<EpochRecord> promise;
+    promise.set_value(report());
+    pending_ = promise.get_future().share();
+  }
+  return pending_;
+}
+
+template <typename Scalar>
+std::optional<double> CheckLayerSat<Scalar>::last(std::string_view layer, std::string_view stat,
+                                                  Mode mode) const {
+  require_known(layer, stat);
+  const std::lock_guard<std::mutex> lock(last_mutex_);
+  if (!last_) return std::nullopt;
+  for (const LayerRecord& record : last_->layers) {
+    if (record.layer != layer || record.mode != mode) continue;
+    for (const Value& value : record.values) {
+      if (value.stat == stat && !is_missing(value.value)) return value.value;
+    }
+  }
+  return std::nullopt;
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::stop() {
+  is_recording_ = false;
+  hooks_.clear();
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::resume() {
+  require_open("resume");
+  if (is_recording_) return;
+  is_recording_ = true;
+  for (const auto& layer : layers()) {
+    if (!layer->has_module()) continue;
+    layer->module().visit([&](const ModuleView& module) {
+      hooks_.emplace_back(layer, register_forward_hook(module, [layer](const ForwardCall& call) {
+                            layer->take(call);
+                          }));
+    });
+  }
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::save() {
+  require_open("save");
+  wait();
+  write_unsaved();
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::close() noexcept {
+  if (is_closed_) return;
+  // One step that fails leaves the others to be done.
+  const auto attempt = [&](const char* step, const auto& action) {
+    try {
+      action();
+    } catch (const std::exception& error) {
+      observation_->problems.tell_once(step, fmt::format("close(): {}: {}", step, error.what()));
+    }
+  };
+  attempt("waiting", [&] { wait(); });
+  attempt("stopping", [&] { stop(); });
+  attempt("the last epoch", [&] {
+    if (scalars_.empty() && !saw_data()) return;
+    finish_epoch(end_epoch());
+  });
+  attempt("saving", [&] { write_unsaved(); });
+  for (const std::shared_ptr<Writer>& writer : writers_) {
+    attempt("closing a writer", [&] { writer->close(); });
+  }
+  is_closed_ = true;
+}
+
+template <typename Scalar>
+std::vector<std::pair<std::string, std::int64_t>> CheckLayerSat<Scalar>::memory_usage() const {
+  std::vector<std::pair<std::string, std::int64_t>> usage;
+  for (const auto& layer : layers()) usage.emplace_back(layer->name(), layer->bytes());
+  return usage;
+}
+
+template <typename Scalar>
+std::vector<std::string> CheckLayerSat<Scalar>::layer_names() const {
+  std::vector<std::string> names;
+  for (const auto& layer : layers()) names.push_back(layer->name());
+  return names;
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::require_open(std::string_view function) const {
+  if (!is_closed_) return;
+  throw std::logic_error(fmt::format("delve::CheckLayerSat::{}: the tracker is closed", function));
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::require_known(std::string_view layer, std::string_view stat) const {
+  std::vector<std::string> stats;
+  for (const Statistic& statistic : observation_->settings.statistics()) {
+    stats.push_back(statistic.name);
+  }
+  const auto require = [](std::string_view what, std::string_view name,
+                          const std::vector<std::string>& known) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) return;
+    throw std::invalid_argument(
+        fmt::format("delve::CheckLayerSat::last: no {} \"{}\"; there are {}", what, name,
+                    fmt::join(known, ", ")));
+  };
+  require("layer", layer, layer_names());
+  require("statistic", stat, stats);
+}
+
+/// As they are now: observe() may add to them in another thread.
+template <typename Scalar>
+std::vector<std::shared_ptr<detail::ObservedLayer<Scalar>>> CheckLayerSat<Scalar>::layers() const {
+  const std::lock_guard<std::mutex> lock(layers_mutex_);
+  return layers_;
+}
+
+/// The layer without a module that bears this name.
+template <typename Scalar>
+std::shared_ptr<detail::ObservedLayer<Scalar>> CheckLayerSat<Scalar>::observed_layer(
+    const std::string& name, LayerFamily family) {
+  const auto require = [&](bool holds, std::string_view fault) {
+    if (holds) return;
+    throw std::invalid_argument(
+        fmt::format("delve::CheckLayerSat::observe: \"{}\": {}", name, fault));
+  };
+  require(!name.empty(), "a name is needed");
+  require(family != LayerFamily::Recurrent,
+          "LayerFamily::Recurrent is for modules; Linear takes every timestep of (B, T, D)");
+  const std::lock_guard<std::mutex> lock(layers_mutex_);
+  for (const auto& layer : layers_) {
+    if (layer->name() != name) continue;
+    require(!layer->has_module(), "a tracked layer bears this name");
+    return layer;
+  }
+  const OutputLayout layout{family, /*position_axes=*/0};
+  return layers_.emplace_back(std::make_shared<Layer>(name, layout, observation_));
+}
+
+/// The layers in the order of their first forward; those that were never called come last.
+template <typename Scalar>
+std::vector<std::shared_ptr<detail::ObservedLayer<Scalar>>>
+CheckLayerSat<Scalar>::layers_in_forward_order() const {
+  std::vector<std::pair<std::int64_t, std::shared_ptr<Layer>>> ordered;
+  for (const auto& layer : layers()) {
+    ordered.emplace_back(layer->order().value_or(std::numeric_limits<std::int64_t>::max()), layer);
+  }
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::shared_ptr<Layer>> layers;
+  for (auto& [order, layer] : ordered) layers.push_back(std::move(layer));
+  return layers;
+}
+
+template <typename Scalar>
+bool CheckLayerSat<Scalar>::saw_data() const {
+  const auto all = layers();
+  return std::any_of(all.begin(), all.end(), [](const auto& layer) { return layer->has_news(); });
+}
+
+/// Takes the epoch's data, and begins the next one.
+template <typename Scalar>
+typename CheckLayerSat<Scalar>::EpochData CheckLayerSat<Scalar>::end_epoch() {
+  EpochData data{{epoch_++, std::exchange(scalars_, {}), {}}, {}};
+  for (auto& layer : layers_in_forward_order()) {
+    auto layer_data = layer->end_epoch();
+    data.layers.emplace_back(std::move(layer), std::move(layer_data));
+  }
+  tell_of_ambiguous_layers();
+  return data;
+}
+
+/// Computes the statistics; the record then waits to be written.
+template <typename Scalar>
+EpochRecord CheckLayerSat<Scalar>::finish_epoch(EpochData data) {
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<detail::LayerReport> reports;
+  std::set<Mode> modes;  // of those that saw data
+  for (auto& [layer, layer_data] : data.layers) {
+    reports.push_back(layer->report(std::move(layer_data)));
+    for (const LayerRecord& record : reports.back().records) {
+      if (record.status != Status::NoData) modes.insert(record.mode);
+    }
+  }
+  EpochRecord record = std::move(data.record);
+  for (const Mode mode : modes) {
+    std::vector<LayerRecord> layers;
+    for (std::size_t i = 0; i < reports.size(); ++i) {
+      const detail::LayerReport& report = reports[i];
+      const auto found = std::find_if(report.records.begin(), report.records.end(),
+                                      [&](const LayerRecord& it) { return it.mode == mode; });
+      layers.push_back(found != report.records.end()
+                           ? *found
+                           : data.layers[i].first->empty_record(mode, report.width));
+    }
+    if (options().average_sat()) add_average(layers, record);
+    record.layers.insert(record.layers.end(), layers.begin(), layers.end());
+  }
+  detail::review_epoch(record, reports, observation_->problems);
+  if (!options().layerwise_sat()) record.layers.clear();
+  unsaved_.push_back(record);
+  {
+    const std::lock_guard<std::mutex> lock(last_mutex_);
+    last_ = record;
+  }
+  if (options().verbose()) {
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    std::cerr << fmt::format("delve: epoch {} was reported in {:.3f} s\n", record.epoch,
+                             taken.count());
+  }
+  return record;
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::write_unsaved() {
+  for (const EpochRecord& record : unsaved_) {
+    for (const std::shared_ptr<Writer>& writer : writers_) writer->write(record);
+  }
+  unsaved_.clear();
+}
+
+/// Until the report that runs in a thread of its own is done.
+template <typename Scalar>
+void CheckLayerSat<Scalar>::wait() const {
+  if (pending_.valid()) pending_.wait();
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::tell_of_ambiguous_layers() {
+  std::vector<std::string> names;
+  for (const auto& [layer, hook] : hooks_) {
+    if (hook.is_ambiguous()) names.push_back(layer->name());
+  }
+  observation_->problems.tell_once_of(
+      names,
+      "share weight and bias and cannot be told apart; all their forwards are counted for the "
+      "first of them");
+}
+
+/// Adds the mean saturation of the layers that have one.
+template <typename Scalar>
+void CheckLayerSat<Scalar>::add_average(const std::vector<LayerRecord>& layers,
+                                        EpochRecord& record) {
+  double sum = 0;
+  int count = 0;
+  for (const LayerRecord& layer : layers) {
+    for (const Value& value : layer.values) {
+      if (value.kind != ValueKind::Saturation || is_missing(value.value)) continue;
+      sum += value.value;
+      ++count;
+    }
+  }
+  if (count == 0) return;
+  record.scalars.emplace_back(fmt::format("average-{}-sat", to_string(layers.front().mode)),
+                              sum / count);
+}
+
+/// "CheckLayerSat(lsat, idim of 2 layers: conv, fc; recording, next epoch 0)"
+template <typename Scalar>
+std::string CheckLayerSat<Scalar>::description() const {
+  const std::vector<std::string> names = layer_names();
+  return fmt::format("CheckLayerSat({} of {} layers: {}; {}, next epoch {})",
+                     fmt::join(options().stats(), ", "), names.size(), fmt::join(names, ", "),
+                     is_closed_      ? "closed"
+                     : is_recording_ ? "recording"
+                                     : "stopped",
+                     epoch_);
+}
 
 }  // namespace delve

@@ -14,12 +14,14 @@
 #include <delve/forward_hook.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
+#include <delve/mode.hpp>
 #include <delve/module_view.hpp>
 #include <delve/options.hpp>
 #include <delve/picture_format.hpp>
 #include <delve/product_precision.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
+#include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
 #include <delve/version.hpp>
 #include <delve/writers/console.hpp>

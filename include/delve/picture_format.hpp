@@ -1,9 +1,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <optional>     // std::optional
+#include <string_view>  // std::string_view
+
 namespace delve {
 
-/// What pictures are written as.
+/// What a picture's file is.
 enum class PictureFormat { Png, Svg, Pdf };
+
+/// The format by its name, "png", "svg" or "pdf"; nothing for another one.
+[[nodiscard]] inline std::optional<PictureFormat> picture_format_of(std::string_view name) {
+  if (name == "png") return PictureFormat::Png;
+  if (name == "svg") return PictureFormat::Svg;
+  if (name == "pdf") return PictureFormat::Pdf;
+  return std::nullopt;
+}
 
 }  // namespace delve

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::sort
-#include <cmath>        // NAN
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
-#include <filesystem>   // std::filesystem
 #include <functional>   // std::function
 #include <optional>     // std::optional
 #include <stdexcept>    // std::invalid_argument, std::runtime_error
@@ -19,7 +16,7 @@
 
 #include <delve/detail/formats/npy.hpp>
 #include <delve/detail/os/files.hpp>
-#include <delve/detail/reading/csv_records.hpp>
+#include <delve/detail/reading/stored_arrays.hpp>
 #include <delve/detail/support/file_names.hpp>
 #include <delve/detail/support/require.hpp>
 #include <delve/detail/support/text.hpp>
@@ -45,62 +42,10 @@ struct ReconstructOptions {
 
 namespace detail {
 
-/// A file of a tree that NpyWriter or Delve (Python) left.
-struct StoredArray {
-  std::string path;
-  std::int64_t epoch;
-  std::string name;                  ///< "train-saturation_features-0", "accuracy"
-  std::optional<StatColumn> column;  ///< unset: a scalar of the user's
-};
-
-/// All files of a tree, by epoch; in each the scalars, then the layers, those of training first.
-/// What is called otherwise is left out.
-/// @throws std::runtime_error where the folder cannot be read
-inline std::vector<StoredArray> stored_arrays(const std::string& folder) {
-  namespace fs = std::filesystem;
-  std::vector<StoredArray> arrays;
-  try {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-      if (!entry.is_directory()) continue;
-      const std::string folder_name = entry.path().filename().string();
-      const std::string name = name_of_file(folder_name).value_or(folder_name);
-      for (const fs::directory_entry& file : fs::directory_iterator(entry)) {
-        const auto epoch = epoch_of_array_file(file.path().filename().string(), folder_name);
-        if (epoch) arrays.push_back({file.path().string(), *epoch, name, stat_column(name)});
-      }
-    }
-  } catch (const fs::filesystem_error& error) {
-    throw FileError("read the folder", folder, error.code().message());
-  }
-  std::sort(arrays.begin(), arrays.end(), [](const StoredArray& a, const StoredArray& b) {
-    if (a.epoch != b.epoch) return a.epoch < b.epoch;
-    if (a.column.has_value() != b.column.has_value()) return !a.column;
-    if (!a.column) return a.name < b.name;
-    if (a.column->mode != b.column->mode) return a.column->mode == Mode::Train;
-    if (a.column->layer != b.column->layer) return is_before(a.column->layer, b.column->layer);
-    return a.column->quantity < b.column->quantity;
-  });
-  return arrays;
-}
-
-inline NpyArray read_stored(const StoredArray& array) {
-  return parse_npy(read_file(array.path).value_or(""), array.path);
-}
-
-/// The stored files of one layer in one mode and epoch.
-using StoredLayer = std::vector<StoredArray>;
-
-inline const StoredArray* find_quantity(const StoredLayer& layer, std::string_view quantity) {
-  for (const StoredArray& array : layer) {
-    if (array.column->quantity == quantity) return &array;
-  }
-  return nullptr;
-}
-
 /// The number of samples that a file holds.
 /// @throws std::runtime_error where it holds none
 inline std::int64_t samples_in(const StoredArray& file, const Eigen::MatrixXd& values) {
-  const double samples = values.size() == 1 ? values(0, 0) : NAN;
+  const double samples = values.size() == 1 ? values(0, 0) : missing_value();
   constexpr double most = 9007199254740992;  // 2^53: float64 has every integer up to it
   if (samples >= 0 && samples <= most) return static_cast<std::int64_t>(samples);
   throw std::runtime_error(
@@ -115,7 +60,9 @@ inline LayerRecord as_stored(const StoredLayer& layer) {
     const NpyArray stored = read_stored(array);
     if (!stored.shape.empty()) continue;
     const std::string& quantity = array.column->quantity;
-    record.values.push_back({statistic_of_quantity(quantity), quantity, stored.values(0, 0)});
+    const std::optional<Statistic> statistic = find_quantity(quantity);
+    record.values.push_back({statistic_of_quantity(quantity), quantity, stored.values(0, 0),
+                             statistic ? kind_of(*statistic, quantity) : ValueKind::Number});
     if (quantity == "samples") record.samples = samples_in(array, stored.values);
   }
   return record;
@@ -126,7 +73,7 @@ inline LayerRecord as_stored(const StoredLayer& layer) {
 inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statistic>& statistics,
                               const ReconstructOptions& options) {
   const StatColumn& column = *layer.front().column;
-  const StoredArray* file = find_quantity(layer, "covariance-matrix");
+  const StoredArray* file = find_array(layer, "covariance-matrix");
   if (file == nullptr) {
     throw std::runtime_error(fmt::format(
         "epoch {}, layer \"{}\" in {}: there is no stored covariance matrix, from which {} could "
@@ -143,7 +90,7 @@ inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statis
                                          is_square ? ", not all finite" : ""));
   }
   LayerRecord record{column.layer, column.mode, sigma.rows(), 0, Status::Ok, {}};
-  if (const StoredArray* samples = find_quantity(layer, "samples")) {
+  if (const StoredArray* samples = find_array(layer, "samples")) {
     record.samples = samples_in(*samples, read_stored(*samples).values);
   }
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(sigma, Eigen::EigenvaluesOnly);
@@ -159,9 +106,15 @@ inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statis
                                options.idim_rule};
   measurement.variances = &variances;
   measurement.covariance = &sigma;
-  read_off(measurement, statistics, record);
+  read_off(
+      measurement, statistics, record, [&](const Statistic& statistic, std::string_view reason) {
+        throw std::runtime_error(fmt::format("epoch {}, layer \"{}\": the statistic \"{}\": {}",
+                                             layer.front().epoch, column.layer, statistic.name,
+                                             reason));
+      });
   for (Value& value : record.values) {
-    if (value.quantity == "samples" && record.samples == 0) value.value = NAN;  // not stored
+    if (value.quantity == "samples" && record.samples == 0)
+      value.value = missing_value();  // not stored
   }
   return record;
 }

@@ -10,37 +10,63 @@
 
 #include <Eigen/Core>
 
+#include <delve/detail/support/numbers.hpp>
+#include <delve/mode.hpp>
+
 namespace delve {
-
-/// Which of a layer's two streams of data a value describes: what passed while it trained, or while
-/// it was evaluated.
-enum class Mode { Train, Eval };
-
-[[nodiscard]] constexpr std::string_view to_string(Mode mode) {
-  return mode == Mode::Train ? "train" : "eval";
-}
 
 /// How far the values of a layer can be trusted.
 enum class Status {
   Ok,
-  NoData,        ///< nothing usable passed since the last report: every value is missing (NaN)
-  NoVariance,    ///< the layer always returned the same: saturation and dimensionality are 0
-  NotConverged,  ///< the eigensolver gave up: what hangs on eigenvalues is missing (NaN)
+  NoData,           ///< nothing usable passed since the last report: every value is missing
+  NoVariance,       ///< the output never varied: saturation and dimensionality are 0
+  NotConverged,     ///< the eigensolver gave up: statistics based on eigenvalues are missing
+  StatisticFailed,  ///< a statistic threw: its own value is missing, the others are right
 };
+
+/// What a number says, and so how it is shown.
+enum class ValueKind {
+  Number,      ///< nothing of the below
+  Saturation,  ///< the share that stands for a layer in bars, averages and heat maps; 0 to 1
+  Share,       ///< of a whole, 0 to 1
+  Count,       ///< of directions, units or data points
+  Variance,    ///< in the square of the activations' unit
+};
+
+/// What the axes of an array are, and so how it is drawn.
+enum class ArrayKind {
+  Matrix,  ///< (d, d)
+  List,    ///< (k, 1)
+  Curve,   ///< (d, 1): a share, 0 to 1, for 1, 2, … d directions
+  Points,  ///< (m, 2): places in a plane
+};
+
+/// The value of a number that is missing: a NaN. Ask by is_missing(), which is right under
+/// -ffast-math, too.
+[[nodiscard]] inline double missing_value() {
+  return detail::from_bits(detail::kMissingBits);
+}
+
+/// Whether a number is a NaN.
+[[nodiscard]] inline bool is_missing(double number) {
+  return detail::is_nan(number);
+}
 
 /// One statistic of one layer in one mode.
 struct Value {
-  std::string stat;      ///< the name it was asked for by: "lsat"
+  std::string stat;      ///< the name by which it was requested: "lsat"
   std::string quantity;  ///< its name in files: "saturation"
-  double value;          ///< NaN: missing
+  double value;          ///< a NaN where it is missing: is_missing(value)
+  ValueKind kind = ValueKind::Number;
 };
 
 /// A statistic that is more than a number: a covariance matrix, all eigenvalues.
 struct ArrayValue {
-  std::string stat;      ///< the name it was asked for by: "cov"
+  std::string stat;      ///< the name by which it was requested: "cov"
   std::string quantity;  ///< its name in files: "covariance-matrix"
   /// Never null. A vector is a matrix of one column. Shared, since it may be large.
   std::shared_ptr<const Eigen::MatrixXd> array;
+  ArrayKind kind = ArrayKind::Matrix;
 };
 
 /// All that is known of one layer in one mode at the end of an epoch.
@@ -50,8 +76,8 @@ struct LayerRecord {
   std::int64_t width;    ///< d: number of features, and of eigenvalues; 0 while unknown
   std::int64_t samples;  ///< n: data points seen since the covariance was last reset
   Status status;
-  std::vector<Value> values;  ///< one per number asked for, in that order
-  /// One per statistic asked for that is more than a number; those that are missing are left out.
+  std::vector<Value> values;  ///< one per number requested, in that order
+  /// One per statistic requested that is more than a number; those that are missing are left out.
   std::vector<ArrayValue> arrays = {};
   /// Batches left out since then for values that are not finite, or far too large.
   std::int64_t skipped_batches = 0;
@@ -61,12 +87,25 @@ struct LayerRecord {
 struct EpochRecord {
   std::int64_t epoch;
   std::vector<std::pair<std::string, double>> scalars;  ///< of add_scalar(), in the order added
-  /// First the training layers, then the evaluation layers, each in the order of their first
-  /// forward call. A mode in which no layer saw data is left out.
+  /// First the training layers, then the evaluation layers, then those of each other mode by its
+  /// name; in each the layers in the order of their first forward call. A mode in which no layer
+  /// saw data is left out.
   std::vector<LayerRecord> layers;
 };
 
-/// The name of a value in files, "train-saturation_features-0", as Delve (Python) has it.
+/// The modes that a record holds, in its order.
+[[nodiscard]] inline std::vector<Mode> modes_of(const EpochRecord& record) {
+  std::vector<Mode> modes;
+  for (const LayerRecord& layer : record.layers) {
+    bool is_new = true;
+    for (const Mode mode : modes) is_new = is_new && mode != layer.mode;
+    if (is_new) modes.push_back(layer.mode);
+  }
+  return modes;
+}
+
+/// The name of a value in files, "train-saturation_features-0", as Delve (Python) has it. It is
+/// read back by detail/reading/value_name.hpp.
 [[nodiscard]] inline std::string value_name(Mode mode, std::string_view quantity,
                                             std::string_view layer) {
   std::string name(to_string(mode));

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>   // std::count_if, std::max, std::min, std::partition_point, std::sort
-#include <cmath>       // std::abs, std::exp, std::log, std::sqrt, INFINITY
+#include <cmath>       // std::abs, std::exp, std::log, std::sqrt
 #include <cstddef>     // std::size_t
 #include <cstdint>     // std::int64_t
 #include <functional>  // std::greater
@@ -11,6 +11,8 @@
 #include <vector>      // std::vector
 
 #include <Eigen/Core>
+
+#include <delve/detail/support/numbers.hpp>
 
 namespace delve {
 
@@ -62,6 +64,7 @@ class Spectrum {
   /// p_k, the share of the variance that the k leading directions explain; 0 ≤ k ≤ d. NaN where
   /// there is no variance.
   [[nodiscard]] double explained(std::int64_t k) const {
+    if (!(total() > 0)) return detail::from_bits(detail::kMissingBits);
     return cumulated_[std::min(static_cast<std::size_t>(k), cumulated_.size() - 1)] / total();
   }
 
@@ -120,7 +123,8 @@ class Spectrum {
 
   /// ln det Σ = Σ ln λᵢ. Where an eigenvalue is zero, or rounding made it negative, −infinity.
   [[nodiscard]] double log_determinant() const {
-    if (count_if([](double value) { return value > 0; }) < width_) return -INFINITY;
+    if (count_if([](double value) { return value > 0; }) < width_)
+      return detail::infinity(/*negative=*/true);
     return sum_of([](double value) { return std::log(value); });
   }
 

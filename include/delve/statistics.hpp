@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::count_if, std::find, std::max, std::max_element, std::min
-#include <cmath>        // std::exp, std::log
-#include <cstddef>      // std::size_t
-#include <cstdint>      // std::int64_t
+#include <exception>    // std::exception
 #include <functional>   // std::function
-#include <limits>       // std::numeric_limits
 #include <memory>       // std::make_shared
-#include <mutex>        // std::mutex
+#include <mutex>        // std::lock_guard, std::mutex
 #include <optional>     // std::optional
 #include <stdexcept>    // std::invalid_argument
 #include <string>       // std::string
@@ -19,179 +15,23 @@
 #include <fmt/format.h>
 #include <Eigen/Core>
 
-#include <delve/detail/support/text.hpp>
+#include <delve/detail/statistics/builtin_statistics.hpp>
+#include <delve/detail/statistics/statistic_name.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
-#include <delve/spectrum.hpp>
+#include <delve/statistic.hpp>
 
 namespace delve {
 
-/// What a statistic is computed from: one layer in one mode. The pointers are null unless the
-/// statistic needs what they point to.
-struct LayerMeasurement {
-  const Spectrum& spectrum;
-  double trace;          ///< of Σ, by its diagonal
-  std::int64_t samples;  ///< n
-  double threshold;      ///< of explained variance, in (0, 1]; what follows '@' where that is one
-  IdimRule idim_rule;
-  std::int64_t count = 0;                       ///< what follows '@' where that is a number; else 0
-  const Eigen::VectorXd* variances = nullptr;   ///< (d): the diagonal of Σ
-  const Eigen::MatrixXd* covariance = nullptr;  ///< (d, d): Σ
-  /// (m, 2): m of the data points, centred, on the two leading eigenvectors of Σ.
-  const Eigen::MatrixXd* embedding = nullptr;
-};
-
-/// What a statistic needs beside the leading eigenvalues; each costs something.
-enum class Need {
-  SmallEigenvalues,  ///< float32 products spoil them: products are formed in float64
-  Variances,
-  Covariance,  ///< d × d numbers leave the device
-  Embedding,   ///< data points are kept, and one eigenvalue problem more is solved, with vectors
-};
-
-/// What may follow a statistic's name: "lsat@0.9".
-enum class Parameter {
-  None,
-  Threshold,  ///< a share of the variance, above 0 and at most 1; without it sat_threshold holds
-  Count,      ///< an integer, at least 1; without it 0
-};
-
-/// A number, or an array of numbers, that describes a layer in one mode.
-struct Statistic {
-  using Number = std::function<double(const LayerMeasurement&)>;
-  using Array = std::function<Eigen::MatrixXd(const LayerMeasurement&)>;
-
-  std::string name;      ///< by which it is asked for: "lsat"
-  std::string quantity;  ///< in files: "saturation"; without '_' and '@', which end it there
-  Number value;          ///< NaN: missing
-  std::vector<Need> needs = {};
-  Parameter parameter = Parameter::None;
-  Array array = {};               ///< in the place of value; no rows: missing
-  std::optional<Mode> only = {};  ///< unset: in both modes
-
-  [[nodiscard]] bool needs_the(Need need) const {
-    return std::find(needs.begin(), needs.end(), need) != needs.end();
-  }
-};
-
 namespace detail {
-
-/// Π λᵢ of Σ, by logarithms, so that it neither over- nor underflows on the way.
-inline double determinant(const Spectrum& spectrum) {
-  if (spectrum.eigenvalues().size() < spectrum.width()) return 0;
-  double sign = 1;
-  double log_size = 0;
-  for (const double value : spectrum.eigenvalues()) {
-    if (value < 0) sign = -sign;
-    log_size += std::log(std::abs(value));
-  }
-  return sign * std::exp(log_size);
-}
-
-/// How many units never say anything: the standard deviation of their output is less than a
-/// thousandth of that of the liveliest one.
-inline double dead_units(const Eigen::VectorXd& variances) {
-  constexpr double share_of_largest = 1e-6;
-  const double largest = *std::max_element(variances.begin(), variances.end());
-  return static_cast<double>(
-      std::count_if(variances.begin(), variances.end(),
-                    [&](double variance) { return variance <= share_of_largest * largest; }));
-}
-
-/// p_1, …, p_d.
-inline Eigen::MatrixXd explained_variance_curve(const Spectrum& spectrum) {
-  Eigen::MatrixXd curve(spectrum.width(), 1);
-  for (Eigen::Index k = 0; k < curve.rows(); ++k) curve(k, 0) = spectrum.explained(k + 1);
-  return curve;
-}
-
-/// The leading `count` eigenvalues, or all d, those included that are zero for lack of data.
-inline Eigen::MatrixXd leading_eigenvalues(const Spectrum& spectrum, std::int64_t count) {
-  const Eigen::Index width = spectrum.width();
-  Eigen::MatrixXd values(count == 0 ? width : std::min<Eigen::Index>(count, width), 1);
-  const Eigen::VectorXd& known = spectrum.eigenvalues();
-  for (Eigen::Index i = 0; i < values.size(); ++i) values(i) = i < known.size() ? known[i] : 0;
-  return values;
-}
 
 struct StatisticRegistry {
   std::mutex mutex;
-  std::vector<Statistic> statistics;
+  std::vector<Statistic> statistics = builtin_statistics();
 };
 
-/// The table of statistics: the one place to add one to the library. The first ones bear the names
-/// and quantities of Delve (Python).
 inline StatisticRegistry& statistic_registry() {
-  using Layer = LayerMeasurement;
-  static StatisticRegistry registry = [] {
-    const Statistic::Number saturation = [](const Layer& it) {
-      return it.spectrum.saturation(it.threshold, it.idim_rule);
-    };
-    const std::vector<Need> small = {Need::SmallEigenvalues};
-    return StatisticRegistry{
-        {},
-        {
-            {"lsat", "saturation", saturation, {}, Parameter::Threshold},
-            {"lsat_train", "saturation", saturation, {}, Parameter::Threshold, {}, Mode::Train},
-            {"lsat_eval", "saturation", saturation, {}, Parameter::Threshold, {}, Mode::Eval},
-            {"idim",
-             "intrinsic-dimensionality",
-             [](const Layer& it) {
-               return static_cast<double>(it.spectrum.dimensionality(it.threshold, it.idim_rule));
-             },
-             {},
-             Parameter::Threshold},
-            {"trc", "covariance-trace", [](const Layer& it) { return it.trace; }},
-            {"dtrc", "diagonal-trace", [](const Layer& it) { return it.spectrum.total(); }},
-            {"det", "covariance-determinant",
-             [](const Layer& it) { return determinant(it.spectrum); }, small},
-            {"cov",
-             "covariance-matrix",
-             {},
-             {Need::Covariance},
-             Parameter::None,
-             [](const Layer& it) { return *it.covariance; }},
-            {"embed",
-             "embedded-sample",
-             {},
-             {Need::Embedding},
-             Parameter::None,
-             [](const Layer& it) { return *it.embedding; }},
-            {"logdet", "log-determinant",
-             [](const Layer& it) { return it.spectrum.log_determinant(); }, small},
-            {"effective_rank", "effective-rank",
-             [](const Layer& it) { return it.spectrum.effective_rank(); }, small},
-            {"participation_ratio", "participation-ratio",
-             [](const Layer& it) { return it.spectrum.participation_ratio(); }},
-            {"stable_rank", "stable-rank",
-             [](const Layer& it) { return it.spectrum.stable_rank(); }},
-            {"entropy", "spectral-entropy", [](const Layer& it) { return it.spectrum.entropy(); },
-             small},
-            {"explained",
-             "explained-variance",
-             [](const Layer& it) {
-               return it.spectrum.explained(std::max<std::int64_t>(1, it.count));
-             },
-             {},
-             Parameter::Count},
-            {"curve",
-             "explained-variance-curve",
-             {},
-             {},
-             Parameter::None,
-             [](const Layer& it) { return explained_variance_curve(it.spectrum); }},
-            {"eigenvalues",
-             "eigenvalues",
-             {},
-             small,
-             Parameter::Count,
-             [](const Layer& it) { return leading_eigenvalues(it.spectrum, it.count); }},
-            {"dead",
-             "dead-units",
-             [](const Layer& it) { return dead_units(*it.variances); },
-             {Need::Variances}},
-            {"samples", "samples", [](const Layer& it) { return static_cast<double>(it.samples); }},
-        }};
-  }();
+  static StatisticRegistry registry;
   return registry;
 }
 
@@ -205,7 +45,7 @@ inline std::optional<Statistic> statistic_named(const std::vector<Statistic>& am
 
 }  // namespace detail
 
-/// Makes a statistic of one's own known by its name. Thread-safe.
+/// Registers a user-defined statistic under its name. Thread-safe.
 /// @throws std::invalid_argument where its name is taken or holds '@', its quantity holds '_' or
 ///   '@', or it has no name, no quantity, or not one of value and array
 inline void register_statistic(Statistic statistic) {
@@ -244,28 +84,25 @@ inline Statistic registered_statistic(std::string_view name) {
       fmt::format("delve: stats: \"{}\" is not a statistic; known are {}", name, known));
 }
 
-/// Writes what follows '@' into a measurement; false where that is not in the parameter's range.
-inline bool set_parameter(Parameter parameter, std::string_view text, LayerMeasurement& layer) {
-  if (parameter == Parameter::Threshold) {
-    layer.threshold = number_in<double>(text).value_or(0);
-    return layer.threshold > 0 && layer.threshold <= 1;
-  }
-  layer.count = number_in<std::int64_t>(text).value_or(0);
-  return parameter == Parameter::Count && layer.count >= 1;
-}
-
 /// A function of a measurement, with what follows '@' in that measurement.
 template <typename Result>
 std::function<Result(const LayerMeasurement&)> with_parameter(
     std::function<Result(const LayerMeasurement&)> function, Parameter parameter,
-    std::string_view text) {
+    ParameterValue value) {
   if (!function) return {};
-  return [function = std::move(function), parameter,
-          text = std::string(text)](const LayerMeasurement& layer) {
+  return [function = std::move(function), parameter, value](const LayerMeasurement& layer) {
     LayerMeasurement own = layer;
-    set_parameter(parameter, text, own);
+    value.apply_to(parameter, own);
     return function(own);
   };
+}
+
+/// How a statistic's number is shown. One of several saturations does not stand for the layer.
+/// @param name its name or quantity, with its parameter if it has one
+inline ValueKind kind_of(const Statistic& statistic, std::string_view name) {
+  const bool is_one_of_several =
+      statistic.kind == ValueKind::Saturation && parse_statistic_name(name).parameter;
+  return is_one_of_several ? ValueKind::Share : statistic.kind;
 }
 
 inline bool is_for(const Statistic& statistic, Mode mode) {
@@ -277,55 +114,85 @@ inline std::vector<Value> missing_values(const std::vector<Statistic>& statistic
   std::vector<Value> values;
   for (const Statistic& statistic : statistics) {
     if (!statistic.value || !is_for(statistic, mode)) continue;
-    values.push_back(
-        {statistic.name, statistic.quantity, std::numeric_limits<double>::quiet_NaN()});
+    values.push_back({statistic.name, statistic.quantity, missing_value(), statistic.kind});
   }
   return values;
 }
 
-/// Puts the statistics of a layer into its record; arrays that are missing are left out.
+/// The measurement as a statistic may see it: what it does not say that it needs is null, so that a
+/// need that was forgotten shows with the first layer, whatever else was requested.
+inline LayerMeasurement seen_by(const Statistic& statistic, LayerMeasurement layer) {
+  if (!statistic.needs_the(Need::Variances)) layer.variances = nullptr;
+  if (!statistic.needs_the(Need::Covariance)) layer.covariance = nullptr;
+  if (!statistic.needs_the(Need::Embedding)) layer.embedding = nullptr;
+  return layer;
+}
+
+/// Is told which statistic threw, and what.
+using FailedStatistic = std::function<void(const Statistic& statistic, std::string_view reason)>;
+
+/// Puts the statistics of a layer into its record; arrays that are missing are left out. A
+/// statistic that throws loses its own value, no other one.
 inline void read_off(const LayerMeasurement& layer, const std::vector<Statistic>& statistics,
-                     LayerRecord& record) {
+                     LayerRecord& record, const FailedStatistic& failed) {
   record.values = missing_values(statistics, record.mode);
   record.arrays.clear();
   auto value = record.values.begin();
+  const auto fail = [&](const Statistic& statistic, std::string_view reason) {
+    record.status = Status::StatisticFailed;
+    failed(statistic, reason);
+  };
   for (const Statistic& statistic : statistics) {
     if (!is_for(statistic, record.mode)) continue;
-    if (statistic.value) {
-      (value++)->value = statistic.value(layer);
-    } else if (Eigen::MatrixXd array = statistic.array(layer); array.size() > 0) {
-      record.arrays.push_back({statistic.name, statistic.quantity,
-                               std::make_shared<const Eigen::MatrixXd>(std::move(array))});
+    const auto place = statistic.value ? value++ : record.values.end();
+    try {
+      const LayerMeasurement own = seen_by(statistic, layer);
+      if (statistic.value) {
+        place->value = statistic.value(own);
+      } else if (Eigen::MatrixXd array = statistic.array(own); array.size() > 0) {
+        record.arrays.push_back({statistic.name, statistic.quantity,
+                                 std::make_shared<const Eigen::MatrixXd>(std::move(array)),
+                                 statistic.array_kind});
+      }
+    } catch (const std::exception& error) {
+      fail(statistic, error.what());
+    } catch (...) {
+      fail(statistic, "something that is no std::exception");
     }
   }
 }
 
 }  // namespace detail
 
-/// The name by which a statistic is asked for, from its name in files: "lsat@0.9" of
-/// "saturation@0.9". A quantity of no known statistic is returned as it is. Thread-safe.
-[[nodiscard]] inline std::string statistic_of_quantity(std::string_view quantity) {
-  const std::string_view plain = quantity.substr(0, quantity.find('@'));
+/// The statistic of which this is the name in files, whatever its parameter; nothing where no known
+/// one has it. Thread-safe.
+[[nodiscard]] inline std::optional<Statistic> find_quantity(std::string_view quantity) {
+  const std::string_view plain = detail::parse_statistic_name(quantity).plain;
   detail::StatisticRegistry& registry = detail::statistic_registry();
   const std::lock_guard<std::mutex> lock(registry.mutex);
   for (const Statistic& statistic : registry.statistics) {
-    if (statistic.quantity != plain) continue;
-    return std::string(statistic.name).append(quantity.substr(plain.size()));
+    if (statistic.quantity == plain) return statistic;
   }
-  return std::string(quantity);
+  return std::nullopt;
+}
+
+/// The name by which a statistic is requested, from its name in files: "lsat@0.9" of
+/// "saturation@0.9". A quantity of no known statistic is returned as it is. Thread-safe.
+[[nodiscard]] inline std::string statistic_of_quantity(std::string_view quantity) {
+  const std::optional<Statistic> statistic = find_quantity(quantity);
+  if (!statistic) return std::string(quantity);
+  return std::string(statistic->name).append(quantity.substr(statistic->quantity.size()));
 }
 
 /// The statistic of that name, with its parameter if it has one: "lsat", "lsat@0.9", "explained@3".
 /// What follows '@' is in the name and in the quantity: "saturation@0.9". Thread-safe.
 /// @throws std::invalid_argument where there is none, or it does not take that parameter
 inline Statistic find_statistic(std::string_view name) {
-  const std::size_t at = name.find('@');
-  Statistic statistic = detail::registered_statistic(name.substr(0, at));
-  if (at == std::string_view::npos) return statistic;
-  const std::string_view text = name.substr(at + 1);
-  const Spectrum none({}, 1);
-  LayerMeasurement layer{none, 0, 0, 0, IdimRule::ExplainedVariance};
-  if (!detail::set_parameter(statistic.parameter, text, layer)) {
+  const detail::StatisticName parts = detail::parse_statistic_name(name);
+  Statistic statistic = detail::registered_statistic(parts.plain);
+  if (!parts.parameter) return statistic;
+  const auto value = detail::parameter_in(statistic.parameter, *parts.parameter);
+  if (!value) {
     throw std::invalid_argument(
         fmt::format("delve: stats: \"{}\": {} takes {}", name, statistic.name,
                     statistic.parameter == Parameter::None ? "no parameter, so no '@'"
@@ -333,10 +200,11 @@ inline Statistic find_statistic(std::string_view name) {
                         ? "a threshold above 0 and at most 1 after '@', as in \"lsat@0.9\""
                         : "a number of at least 1 after '@', as in \"explained@3\""));
   }
-  statistic.value = detail::with_parameter(std::move(statistic.value), statistic.parameter, text);
-  statistic.array = detail::with_parameter(std::move(statistic.array), statistic.parameter, text);
+  statistic.value = detail::with_parameter(std::move(statistic.value), statistic.parameter, *value);
+  statistic.array = detail::with_parameter(std::move(statistic.array), statistic.parameter, *value);
   statistic.name = name;
-  statistic.quantity.append(name.substr(at));
+  statistic.quantity.append(name.substr(parts.plain.size()));
+  statistic.kind = detail::kind_of(statistic, name);
   return statistic;
 }
 

@@ -47,7 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto epoch = epoch_of_array_file(a, b)) {
     require(array_file_name(b, *epoch) == a, "only what is written is an array's file");
   }
-  if (is_picture_of(a, b, {"lsat", "embed"}, 3)) {
+  if (is_picture_of(a, b, {{"lsat"}, {"embed", true}}, {delve::Mode::Train, delve::Mode::Eval},
+                    3)) {
     require(a.compare(0, b.size(), b) == 0, "a picture's name begins with the savefile's");
   }
   return 0;

@@ -3,7 +3,7 @@
 
 #include <algorithm>    // std::clamp, std::find, std::max
 #include <array>        // std::array
-#include <cmath>        // std::isnan, std::lround
+#include <cmath>        // std::lround
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <iostream>     // std::cout
@@ -12,12 +12,14 @@
 #include <stdexcept>    // std::runtime_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::exchange, std::move
+#include <utility>      // std::move
 #include <vector>       // std::vector
 
 #include <fmt/format.h>
 
+#include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
@@ -32,8 +34,9 @@ struct ConsoleOptions {
 };
 
 /// Prints a table at the end of each epoch: a line a layer, with its width d, and for training and
-/// evaluation, where there was any, the number of data points n, its statistics, and its saturation
-/// as a bar. A table that its stream does not take is lost, which is told once.
+/// evaluation, and each other mode, where there was any, the number of data points n, its
+/// statistics, and its saturation as a bar. A table that its stream does not take is lost, which is
+/// reported once.
 class ConsoleWriter final : public Writer {
  public:
   explicit ConsoleWriter(const ConsoleOptions& options = {}) : options_(options) {}
@@ -42,7 +45,7 @@ class ConsoleWriter final : public Writer {
   void write_epoch(const EpochRecord& record) override {
     std::string text = fmt::format("\nepoch {}", record.epoch);
     for (const auto& [name, value] : record.scalars) {
-      text += fmt::format("   {} {:.4g}", detail::one_line(name), value);
+      text += fmt::format("   {} {}", detail::one_line(name), detail::number_text(value, "{:.4g}"));
     }
     text += "\n\n";
     if (!record.layers.empty()) text += table_of(record);
@@ -59,7 +62,8 @@ class ConsoleWriter final : public Writer {
   };
 
   [[nodiscard]] std::string table_of(const EpochRecord& record) const {
-    std::vector<std::string> names;  // of all layers, those of both modes once
+    const std::vector<Mode> modes = modes_of(record);
+    std::vector<std::string> names;  // of all layers, those of several modes once
     for (const LayerRecord& layer : record.layers) {
       if (std::find(names.begin(), names.end(), layer.layer) == names.end()) {
         names.push_back(layer.layer);
@@ -67,12 +71,14 @@ class ConsoleWriter final : public Writer {
     }
     std::vector<Column> columns = {{"layer", false, {}}, {"d", true, {}}};
     for (const std::string& name : names) {
-      const LayerRecord* layer = find(record, name, Mode::Train);
-      if (layer == nullptr) layer = find(record, name, Mode::Eval);
+      const LayerRecord* layer = nullptr;
+      for (const Mode mode : modes) {
+        if (layer == nullptr) layer = find(record, name, mode);
+      }
       columns[0].cells.push_back(detail::one_line(name));
       columns[1].cells.push_back(layer->width == 0 ? "" : fmt::to_string(layer->width));
     }
-    for (const Mode mode : {Mode::Train, Mode::Eval}) add_mode(record, mode, names, columns);
+    for (const Mode mode : modes) add_mode(record, mode, names, columns);
     return laid_out(columns);
   }
 
@@ -87,31 +93,25 @@ class ConsoleWriter final : public Writer {
     std::ostream& out = *options_.out;
     const bool was_good = out.good();
     out << text << std::flush;
-    if (out.good()) {
-      has_failed_ = false;
-      return;
-    }
+    if (out.good()) return;
     // What failed here must not silence the epochs to come, nor what the program prints itself.
     if (was_good) out.clear();
-    if (std::exchange(has_failed_, true)) return;
     throw std::runtime_error(
         "a table could not be printed: its stream failed (is the disk full, or the file closed?)");
   }
 
-  /// Adds the columns of one mode, if there is any layer in it: n, each statistic, and the bar.
+  /// Adds the columns of a mode: n, each statistic, and the bar.
   void add_mode(const EpochRecord& record, Mode mode, const std::vector<std::string>& names,
                 std::vector<Column>& columns) const {
     Column samples{fmt::format("{}: n", to_string(mode)), true, {}};
     std::vector<Column> others;
     Column saturation{"saturation", false, {}};
-    bool is_empty = true;
     for (const std::string& name : names) {
       const LayerRecord* layer = find(record, name, mode);
-      is_empty = is_empty && layer == nullptr;
       samples.cells.push_back(layer == nullptr ? "" : grouped(layer->samples));
       if (layer == nullptr) continue;
       for (const Value& value : layer->values) {
-        if (value.quantity == "saturation") {
+        if (value.kind == ValueKind::Saturation) {
           saturation.cells.resize(samples.cells.size() - 1);
           saturation.cells.push_back(saturation_cell(*layer, value.value));
         } else {
@@ -121,7 +121,6 @@ class ConsoleWriter final : public Writer {
         }
       }
     }
-    if (is_empty) return;
     columns.push_back(std::move(samples));
     for (Column& column : others) columns.push_back(std::move(column));
     if (!saturation.cells.empty()) columns.push_back(std::move(saturation));
@@ -137,7 +136,7 @@ class ConsoleWriter final : public Writer {
 
   static std::string value_cell(const LayerRecord& layer, double value) {
     if (layer.status == Status::NoData) return "no data";
-    return std::isnan(value) ? "missing" : fmt::format("{:.5g}", value);
+    return is_missing(value) ? "missing" : detail::number_text(value, "{:.5g}");
   }
 
   [[nodiscard]] std::string saturation_cell(const LayerRecord& layer, double saturation) const {
@@ -149,8 +148,10 @@ class ConsoleWriter final : public Writer {
       case Status::NoVariance:
         return "  0.0 %  constant";
       case Status::Ok:
+      case Status::StatisticFailed:
         break;
     }
+    if (is_missing(saturation)) return "missing";
     return fmt::format("{:5.1f} %  {}", 100 * saturation, bar(saturation));
   }
 
@@ -160,7 +161,7 @@ class ConsoleWriter final : public Writer {
                                                                  "▌", "▋", "▊", "▉"};
     const double width = std::clamp(share, 0.0, 1.0) * kBarWidth;
     if (!options_.unicode) return std::string(static_cast<std::size_t>(std::lround(width)), '#');
-    // What is not nothing shall not look like nothing.
+    // At least one eighth for a share above zero.
     const auto eighths = std::max<std::int64_t>(std::lround(8 * width), share > 0 ? 1 : 0);
     std::string text;
     for (std::int64_t i = 0; i < eighths / 8; ++i) text += "█";
@@ -195,7 +196,6 @@ class ConsoleWriter final : public Writer {
   }
 
   ConsoleOptions options_;
-  bool has_failed_ = false;
 };
 
 namespace detail {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>          // std::isnan
 #include <cstddef>        // std::size_t
 #include <cstdint>        // std::int64_t
 #include <map>            // std::map
@@ -19,6 +18,7 @@
 #include <delve/detail/os/files.hpp>
 #include <delve/detail/os/growing_file.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
+#include <delve/detail/support/numbers.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
@@ -81,7 +81,7 @@ class CsvWriter final : public Writer {
   void set(std::vector<std::string>& row, const std::string& name, double value) {
     const std::size_t column = column_of(name);
     if (row.size() <= column) row.resize(column + 1);
-    row[column] = std::isnan(value) ? "" : fmt::format("{}", value);
+    row[column] = is_missing(value) ? "" : detail::number_text(value);
   }
 
   std::size_t column_of(const std::string& name) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>        // std::isinf, std::isnan
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t, std::uint64_t
 #include <limits>       // std::numeric_limits
@@ -18,6 +17,7 @@
 #include <delve/detail/os/files.hpp>
 #include <delve/detail/os/growing_file.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
+#include <delve/detail/support/numbers.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
@@ -35,8 +35,8 @@ namespace detail {
 /// A number as JSON, which has no name for those that are not finite: null is NaN, a missing value;
 /// infinities are the texts "Infinity" and "-Infinity".
 inline nlohmann::ordered_json json_of(double number) {
-  if (std::isnan(number)) return nullptr;
-  if (std::isinf(number)) return number > 0 ? "Infinity" : "-Infinity";
+  if (is_nan(number)) return nullptr;
+  if (is_infinite(number)) return is_negative(number) ? "-Infinity" : "Infinity";
   return number;
 }
 
@@ -50,6 +50,8 @@ inline std::string_view json_name(Status status) {
       return "no-variance";
     case Status::NotConverged:
       return "not-converged";
+    case Status::StatisticFailed:
+      return "statistic-failed";
   }
   return "unknown";
 }
@@ -97,9 +99,9 @@ inline std::string json_line(const EpochRecord& record) {
 ///      "arrays":{"eigenvalues":[2.5,1.0]}}]}
 ///
 /// Layers come in the record's order; values and arrays by the names that they were asked for by.
-/// status is "ok", "no-data", "no-variance" or "not-converged". Numbers read back to the same
-/// double; a missing one is null, infinities are the texts "Infinity" and "-Infinity". Matrices are
-/// left out: NpyWriter has them. Needs nlohmann/json.
+/// status is "ok", "no-data", "no-variance", "not-converged" or "statistic-failed". Numbers read
+/// back to the same double; a missing one is null, infinities are the texts "Infinity" and
+/// "-Infinity". Matrices are left out: NpyWriter has them. Needs nlohmann/json.
 ///
 /// Each epoch is appended, whole or, but for a kill, not at all. What could not be written is
 /// written with the next epoch, or at the end.

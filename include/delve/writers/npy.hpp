@@ -4,7 +4,6 @@
 #include <unistd.h>  // lseek, pread
 
 #include <chrono>        // std::chrono::hours
-#include <cmath>         // std::isnan
 #include <cstddef>       // std::size_t
 #include <cstdint>       // std::int64_t
 #include <cstdio>        // SEEK_END
@@ -77,18 +76,18 @@ class NpyWriter final : public Writer {
   void write_epoch(const EpochRecord& record) override {
     std::error_code error;
     const bool is_gone = !std::filesystem::exists(folder_, error) && !error;
-    if (is_gone && !std::exchange(was_gone_, true)) {
-      report(
-          fmt::format("\"{}\" was removed by something else than this writer, which makes it anew; "
-                      "the arrays that were in it are gone",
-                      folder_.string()));
+    if (is_gone) {
+      report(fmt::format(
+          "\"{}\" was removed by another process and is made anew; the arrays that were in it are "
+          "gone",
+          folder_.string()));
     }
     for (const auto& [name, value] : record.scalars) {
-      if (!std::isnan(value)) save(name, record.epoch, detail::npy_bytes(value));
+      if (!is_missing(value)) save(name, record.epoch, detail::npy_bytes(value));
     }
     for (const LayerRecord& layer : record.layers) {
       for (const Value& value : layer.values) {
-        if (std::isnan(value.value)) continue;
+        if (is_missing(value.value)) continue;
         save(value_name(layer.mode, value.quantity, layer.layer), record.epoch,
              detail::npy_bytes(value.value));
       }
@@ -100,10 +99,6 @@ class NpyWriter final : public Writer {
   }
 
   void finish() override {
-    for (const auto& [reason, count] : faults_) {
-      if (count == 1) continue;
-      report(fmt::format("{} arrays in all were not written because of: {}", count, reason));
-    }
     if (zip_) make_archive();
   }
 
@@ -116,9 +111,9 @@ class NpyWriter final : public Writer {
       detail::make_parent_folders(path);
       detail::replace_file(path, bytes);
     } catch (const detail::FileError& error) {
-      if (++faults_[error.reason()] == 1) {
-        report(fmt::format("{}; that array, and others that fail so, are left out", error.what()));
-      }
+      report_once(error.reason(),
+                  fmt::format("{}; arrays failing for this reason are skipped", error.what()),
+                  "arrays in all were not written because of");
     }
   }
 
@@ -184,8 +179,6 @@ class NpyWriter final : public Writer {
 
   std::filesystem::path folder_;
   std::optional<std::string> zip_;
-  bool was_gone_ = false;
-  std::map<std::string, std::size_t> faults_;
 };
 
 namespace detail {

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <algorithm>    // std::all_of, std::any_of, std::find, std::min
-#include <cmath>        // std::isfinite
-#include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <exception>    // std::exception
 #include <filesystem>   // std::filesystem::path, std::filesystem::remove
@@ -28,15 +26,21 @@
 #include <delve/detail/plot/embed_script.hpp>
 #include <delve/detail/plot/gnuplot.hpp>
 #include <delve/detail/plot/heat_map_script.hpp>
+#include <delve/detail/plot/history.hpp>
+#include <delve/detail/plot/layer_script.hpp>
 #include <delve/detail/plot/picture_file.hpp>
-#include <delve/detail/plot/plot_script.hpp>
+#include <delve/detail/plot/plot_data.hpp>
+#include <delve/detail/plot/plot_style.hpp>
 #include <delve/detail/reading/csv_records.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
+#include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/require.hpp>
 #include <delve/detail/support/text.hpp>
 #include <delve/detail/support/writer_args.hpp>
+#include <delve/mode.hpp>
 #include <delve/picture_format.hpp>
 #include <delve/record.hpp>
+#include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
 #include <delve/writers/csv.hpp>  // IWYU pragma: keep (the key "csv" that others stand for)
 #include <delve/writers/writer.hpp>
@@ -83,14 +87,6 @@ struct PlotOptions {
 
 namespace detail {
 
-/// @param text "png", "svg" or "pdf"
-inline std::optional<PictureFormat> picture_format(std::string_view text) {
-  for (const auto format : {PictureFormat::Png, PictureFormat::Svg, PictureFormat::Pdf}) {
-    if (picture_kind(format).extension == text) return format;
-  }
-  return std::nullopt;
-}
-
 /// The parts between commas.
 inline std::vector<std::string> comma_separated(std::string_view text) {
   std::vector<std::string> parts;
@@ -123,7 +119,7 @@ inline std::vector<std::string> comma_separated(std::string_view text) {
     } else if (name == "font_size") {
       options.font_size = detail::int_arg(name, text, "a number of points");
     } else if (name == "format") {
-      const auto format = detail::picture_format(text);
+      const auto format = picture_format_of(text);
       if (!format) detail::bad_writer_arg(name, text, "png, svg or pdf");
       options.format = *format;
     } else if (name == "primary_metric") {
@@ -179,7 +175,7 @@ class PlotWriter final : public Writer {
              "leave \"plot\" out");
       return;
     }
-    if (options_.remove_stale) remove_stale(known_stats());
+    if (options_.remove_stale) remove_stale(known_stats(), modes_);
     if (options_.initial_epoch > 0) remember_earlier_epochs();
   }
 
@@ -187,11 +183,14 @@ class PlotWriter final : public Writer {
   /// come in rising order, as for write().
   void remember(const EpochRecord& record) {
     if (!options_.heat_map && !options_.animation) return;
-    for (const Mode mode : {Mode::Train, Mode::Eval}) {
+    for (const Mode mode : modes_of(record)) {
       for (const detail::PlotData& data : detail::plot_data(record, mode)) {
-        const bool is_part =
-            data.stat == history_stat && is_wanted(data.stat, mode) && detail::has_points(data);
-        if (is_part) history_[mode].add(record.epoch, metric(record), data);
+        const bool is_part = data.kind == ValueKind::Saturation && is_wanted(data.stat, mode) &&
+                             detail::has_points(data);
+        if (!is_part) continue;
+        const auto of_mode =
+            history_.try_emplace(mode, History{data.stat, data.quantity, {}}).first;
+        of_mode->second.epochs.add(record.epoch, metric(record), data);
       }
     }
   }
@@ -203,16 +202,16 @@ class PlotWriter final : public Writer {
   void write_epoch(const EpochRecord& record) override {
     if (!gnuplot_) return;
     note_what_is_there(record);
-    for (const Mode mode : {Mode::Train, Mode::Eval}) {
+    for (const Mode mode : modes_of(record)) {
+      if (options_.remove_stale && modes_.insert(mode).second) remove_stale(known_stats(), {mode});
       for (const detail::PlotData& data : detail::plot_data(record, mode)) {
         if (!is_wanted(data.stat, mode)) continue;
-        if (options_.remove_stale && known_stats_.insert(plain(data.stat)).second) {
-          remove_stale({plain(data.stat)});
-        }
+        const detail::DrawnStat stat{plain(data.stat)};
+        if (options_.remove_stale && known_stats_.insert(stat).second) remove_stale({stat}, modes_);
         if (detail::has_points(data)) draw_values(record, mode, data);
       }
-      if (is_wanted("curve", mode)) draw_curves(record, mode);
-      if (is_wanted("embed", mode)) draw_embeddings(record, mode);
+      draw_curves(record, mode);
+      draw_embeddings(record, mode);
     }
     remember(record);
   }
@@ -220,13 +219,9 @@ class PlotWriter final : public Writer {
   void finish() override {
     if (!gnuplot_) return;
     for (const auto& [mode, history] : history_) {
-      if (history.columns().size() < 2) continue;
+      if (history.epochs.columns().size() < 2) continue;
       if (options_.heat_map) draw_heat_map(mode, history);
       if (options_.animation) draw_animation(mode, history);
-    }
-    for (const auto& [reason, count] : faults_) {
-      if (count == 1) continue;
-      report(fmt::format("{} pictures in all were not drawn because of: {}", count, reason));
     }
     if (!has_written_) return;
     for (const std::string& stat : options_.stats) {
@@ -240,8 +235,12 @@ class PlotWriter final : public Writer {
   }
 
  private:
-  static constexpr std::string_view history_stat = "lsat";
-  static constexpr std::string_view history_quantity = "saturation";
+  /// The saturation of one mode over the epochs.
+  struct History {
+    std::string stat;
+    std::string quantity;
+    detail::History epochs;
+  };
 
   static PlotOptions checked(PlotOptions options) {
     const auto require = [](bool holds, std::string_view option, std::string_view value,
@@ -275,12 +274,27 @@ class PlotWriter final : public Writer {
   /// The statistic's name without a parameter.
   static std::string plain(const std::string& stat) { return stat.substr(0, stat.find('@')); }
 
+  /// A name of options.stats, as pictures know it.
+  struct Wanted {
+    std::string stat;
+    std::optional<Mode> only;
+  };
+
+  static Wanted wanted_of(const std::string& name) {
+    try {
+      const Statistic statistic = find_statistic(name);
+      return {statistic_of_quantity(statistic.quantity), statistic.only};
+    } catch (const std::invalid_argument&) {  // one that only the record knows
+      return {name, std::nullopt};
+    }
+  }
+
   [[nodiscard]] bool is_wanted(std::string_view stat, Mode mode) const {
-    const auto is_it = [&](const std::string& name) {
-      return detail::picture_stat(name, mode) == stat;
-    };
     return options_.stats.empty() ||
-           std::any_of(options_.stats.begin(), options_.stats.end(), is_it);
+           std::any_of(options_.stats.begin(), options_.stats.end(), [&](const std::string& name) {
+             const Wanted wanted = wanted_of(name);
+             return wanted.stat == stat && (!wanted.only || wanted.only == mode);
+           });
   }
 
   /// For finish() to tell which options were of no effect.
@@ -291,25 +305,28 @@ class PlotWriter final : public Writer {
     for (const LayerRecord& layer : record.layers) {
       for (const Value& value : layer.values) {
         found_stats_.insert(value.stat);
-        found_stats_.insert(detail::picture_stat(value.stat, layer.mode));
+        found_stats_.insert(detail::picture_stat(value));
       }
       for (const ArrayValue& value : layer.arrays) found_stats_.insert(value.stat);
     }
   }
 
-  /// Those of the library and of the program, and those asked for.
-  const std::set<std::string>& known_stats() {
+  /// Those of the library and of the program, and those requested.
+  const std::set<detail::DrawnStat>& known_stats() {
     detail::StatisticRegistry& registry = detail::statistic_registry();
     const std::lock_guard<std::mutex> lock(registry.mutex);
-    for (const Statistic& statistic : registry.statistics) known_stats_.insert(statistic.name);
-    for (const std::string& stat : options_.stats) known_stats_.insert(plain(stat));
+    for (const Statistic& statistic : registry.statistics) {
+      const bool by_layer = statistic.array && statistic.array_kind == ArrayKind::Points;
+      known_stats_.insert({statistic.name, by_layer});
+    }
+    for (const std::string& stat : options_.stats) known_stats_.insert({plain(stat)});
     return known_stats_;
   }
 
-  void remove_stale(const std::set<std::string>& stats) {
+  void remove_stale(const std::set<detail::DrawnStat>& stats, const std::set<Mode>& modes) {
     try {
-      const auto stale =
-          detail::pictures_of(savefile_, {stats.begin(), stats.end()}, options_.initial_epoch);
+      const auto stale = detail::pictures_of(savefile_, {stats.begin(), stats.end()},
+                                             {modes.begin(), modes.end()}, options_.initial_epoch);
       for (const std::string& picture : stale) std::filesystem::remove(picture);
     } catch (const std::exception& error) {
       report(fmt::format("pictures of an earlier run stay: {}", error.what()));
@@ -335,7 +352,7 @@ class PlotWriter final : public Writer {
   [[nodiscard]] std::string metric(const EpochRecord& record) const {
     std::string text;
     for (const auto& [name, value] : record.scalars) {
-      if (name != options_.primary_metric || !std::isfinite(value)) continue;
+      if (name != options_.primary_metric || !detail::is_finite(value)) continue;
       text = fmt::format("{} {:.4g}", name, value);
     }
     return text;
@@ -353,40 +370,47 @@ class PlotWriter final : public Writer {
 
   void draw_values(const EpochRecord& record, Mode mode, const detail::PlotData& data) {
     draw(kind(), epoch_picture(data.stat, mode, record.epoch),
-         detail::plot_script(kind(), style_, mode, data.quantity, data.layers,
-                             {{record.epoch, metric(record), data.values}}));
+         detail::layer_script(kind(), style_, mode, {data.quantity, data.kind}, data.layers,
+                              {{record.epoch, metric(record), data.values}}));
   }
 
   void draw_curves(const EpochRecord& record, Mode mode) {
-    const auto curves = detail::arrays_of(record, mode, "curve", 1);
-    if (curves.empty()) return;
-    const std::string title =
-        detail::subject_title(mode, "explained variance", record.epoch, metric(record));
-    draw(kind(), epoch_picture("curve", mode, record.epoch),
-         detail::curve_script(kind(), style_, title, curves));
-  }
-
-  void draw_embeddings(const EpochRecord& record, Mode mode) {
-    for (const detail::LayerArray& layer : detail::arrays_of(record, mode, "embed", 2)) {
+    for (const detail::LayerArrays& curves : detail::arrays_of(record, mode, ArrayKind::Curve, 1)) {
+      if (!is_wanted(curves.stat, mode)) continue;
       const std::string title =
-          detail::subject_title(mode, "data of " + layer.layer, record.epoch, metric(record));
-      draw(kind(), epoch_picture("embed", mode, record.epoch, layer.layer),
-           detail::embed_script(kind(), style_, mode, title, *layer.array));
+          detail::subject_title(mode, "explained variance", record.epoch, metric(record));
+      draw(kind(), epoch_picture(curves.stat, mode, record.epoch),
+           detail::curve_script(kind(), style_, title, curves.layers));
     }
   }
 
-  void draw_heat_map(Mode mode, const detail::History& history) {
-    const std::string picture =
-        fmt::format("{}_{}_epochs.{}", savefile_, detail::picture_subject(history_stat, mode),
-                    kind().extension);
-    draw(kind(), picture, detail::heat_map_script(kind(), style_, mode, history_quantity, history));
+  void draw_embeddings(const EpochRecord& record, Mode mode) {
+    for (const detail::LayerArrays& points :
+         detail::arrays_of(record, mode, ArrayKind::Points, 2)) {
+      if (!is_wanted(points.stat, mode)) continue;
+      for (const detail::LayerArray& layer : points.layers) {
+        const std::string title =
+            detail::subject_title(mode, "data of " + layer.layer, record.epoch, metric(record));
+        draw(kind(), epoch_picture(points.stat, mode, record.epoch, layer.layer),
+             detail::embed_script(kind(), style_, mode, title, *layer.array));
+      }
+    }
   }
 
-  void draw_animation(Mode mode, const detail::History& history) {
+  void draw_heat_map(Mode mode, const History& history) {
+    const std::string picture =
+        fmt::format("{}_{}_epochs.{}", savefile_, detail::picture_subject(history.stat, mode),
+                    kind().extension);
+    draw(kind(), picture,
+         detail::heat_map_script(kind(), style_, mode, history.quantity, history.epochs));
+  }
+
+  void draw_animation(Mode mode, const History& history) {
     draw(detail::gif_picture,
-         fmt::format("{}_{}.gif", savefile_, detail::picture_subject(history_stat, mode)),
-         detail::plot_script(detail::gif_picture, style_, mode, history_quantity, history.layers(),
-                             detail::frames_of(history, 200)));
+         fmt::format("{}_{}.gif", savefile_, detail::picture_subject(history.stat, mode)),
+         detail::layer_script(detail::gif_picture, style_, mode,
+                              {history.quantity, ValueKind::Saturation}, history.epochs.layers(),
+                              detail::frames_of(history.epochs, 200)));
   }
 
   /// Draws a picture; a fault is reported.
@@ -403,7 +427,8 @@ class PlotWriter final : public Writer {
   }
 
   void count_fault(const std::string& picture, const std::string& reason) {
-    if (++faults_[reason] == 1) report(fmt::format("cannot draw \"{}\": {}", picture, reason));
+    report_once(reason, fmt::format("cannot draw \"{}\": {}", picture, reason),
+                "pictures in all were not drawn because of");
   }
 
   PlotOptions options_;
@@ -411,12 +436,12 @@ class PlotWriter final : public Writer {
   detail::PlotStyle style_;
   std::optional<std::string> gnuplot_;
   PictureHandler on_picture_;
-  std::set<std::string> known_stats_;  ///< whose stale pictures are gone
-  std::set<std::string> found_stats_;  ///< in any record
+  std::set<detail::DrawnStat> known_stats_;        ///< whose stale pictures are gone
+  std::set<Mode> modes_{Mode::Train, Mode::Eval};  ///< the same
+  std::set<std::string> found_stats_;              ///< in any record
   bool found_metric_ = false;
   bool has_written_ = false;
-  std::map<Mode, detail::History> history_;
-  std::map<std::string, std::size_t> faults_;
+  std::map<Mode, History> history_;
 };
 
 namespace detail {

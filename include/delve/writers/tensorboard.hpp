@@ -7,7 +7,6 @@
 #include <atomic>        // std::atomic
 #include <charconv>      // std::from_chars
 #include <chrono>        // std::chrono
-#include <cmath>         // std::isnan
 #include <cstdint>       // std::int64_t
 #include <filesystem>    // std::filesystem
 #include <memory>        // std::make_shared
@@ -84,14 +83,14 @@ class TensorBoardWriter final : public Writer {
   static detail::SummaryBuilder summary_of(const EpochRecord& record) {
     detail::SummaryBuilder summary;
     for (const auto& [name, value] : record.scalars) {
-      if (!std::isnan(value)) summary.add_scalar(name, value);
+      if (!is_missing(value)) summary.add_scalar(name, value);
     }
     for (const LayerRecord& layer : record.layers) {
       const auto tag = [&layer](std::string_view quantity) {
         return fmt::format("{}-{}/{}", to_string(layer.mode), quantity, layer.layer);
       };
       for (const Value& value : layer.values) {
-        if (!std::isnan(value.value)) summary.add_scalar(tag(value.quantity), value.value);
+        if (!is_missing(value.value)) summary.add_scalar(tag(value.quantity), value.value);
       }
       for (const ArrayValue& array : layer.arrays) {
         if (array.array->cols() != 1) continue;

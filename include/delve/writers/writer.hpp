@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>      // std::size_t
 #include <exception>    // std::exception
 #include <functional>   // std::function
 #include <iostream>     // std::cerr
+#include <map>          // std::map
 #include <stdexcept>    // std::logic_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <utility>      // std::exchange, std::move
 #include <vector>       // std::vector
+
+#include <fmt/format.h>  // fmt::format
 
 #include <delve/record.hpp>
 
@@ -16,7 +20,7 @@ namespace delve {
 
 /// Base of all writers. To make one, override write_epoch() and, where something is left to do at
 /// the end, finish(). Order and faults are dealt with here: both may throw, the training goes on,
-/// and the owner is told.
+/// and the owner is told; what is thrown in the same words again is not repeated.
 ///
 /// A writer is used by one thread at a time.
 class Writer {
@@ -42,6 +46,11 @@ class Writer {
     if (closed_) return;
     closed_ = true;
     guarded([&] { finish(); });
+    for (const auto& [reason, fault] : faults_) {
+      if (fault.count < 2 || fault.happened.empty()) continue;
+      say(fmt::format("{} {}: {}", fault.count, fault.happened, reason));
+    }
+    say_unheard();
   }
 
   /// Takes over the reports, those of the construction included. Without a handler they go to
@@ -61,17 +70,28 @@ class Writer {
   /// Called once, after the last epoch.
   virtual void finish() {}
 
-  /// Tells the owner of a fault after which the writer goes on. Before there is an owner, the
-  /// report waits for one.
-  void report(std::string message) {
-    if (handler_) {
-      handler_(message);
-    } else {
-      unheard_.push_back(std::move(message));
-    }
+  /// Reports a fault after which the writer goes on; one of the same words only once. Before there
+  /// is an owner, the report waits for one.
+  void report(const std::string& message) { report_once(message, message); }
+
+  /// Reports what may happen to many things for one reason: the message the first time, and at the
+  /// end how many it were.
+  /// @param reason what those that happen alike have in common
+  /// @param happened "pictures were not drawn because of", for "12 pictures were not drawn because
+  ///   of: REASON"; empty: no word at the end
+  void report_once(const std::string& reason, const std::string& message,
+                   std::string_view happened = {}) {
+    Fault& fault = faults_[reason];
+    fault.happened = happened;
+    if (++fault.count == 1) say(message);
   }
 
  private:
+  struct Fault {
+    std::size_t count = 0;
+    std::string happened;
+  };
+
   template <typename Action>
   void guarded(const Action& action) {
     try {
@@ -81,6 +101,18 @@ class Writer {
     } catch (...) {
       report("a writer threw something that is no std::exception; let it throw one that says why");
     }
+    say_unheard();
+  }
+
+  void say(const std::string& message) {
+    if (handler_) {
+      handler_(message);
+    } else {
+      unheard_.push_back(message);
+    }
+  }
+
+  void say_unheard() {
     if (handler_) return;
     for (const std::string& message : std::exchange(unheard_, {})) {
       std::cerr << "delve: " << message << '\n';
@@ -89,6 +121,7 @@ class Writer {
 
   ProblemHandler handler_;
   std::vector<std::string> unheard_;
+  std::map<std::string, Fault> faults_;  // by reason
   bool closed_ = false;
 };
 

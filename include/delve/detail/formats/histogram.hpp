@@ -2,13 +2,14 @@
 #pragma once
 
 #include <algorithm>  // std::copy_if, std::max_element, std::min, std::min_element
-#include <cmath>      // std::isfinite
 #include <cstddef>    // std::size_t
 #include <iterator>   // std::back_inserter
 #include <optional>   // std::optional
 #include <vector>     // std::vector
 
 #include <Eigen/Core>
+
+#include <delve/detail/support/numbers.hpp>
 
 namespace delve::detail {
 
@@ -31,7 +32,7 @@ inline std::optional<Histogram> histogram_of(const Eigen::MatrixXd& array) {
   constexpr std::size_t most_buckets = 300;
   std::vector<double> numbers;
   std::copy_if(array.data(), array.data() + array.size(), std::back_inserter(numbers),
-               [](double number) { return std::isfinite(number); });
+               [](double number) { return is_finite(number); });
   if (numbers.empty()) return std::nullopt;
 
   Histogram histogram;
@@ -40,7 +41,7 @@ inline std::optional<Histogram> histogram_of(const Eigen::MatrixXd& array) {
   histogram.count = static_cast<double>(numbers.size());
   // Neither equal numbers nor those whose distance overflows can be parted.
   const double width = (histogram.max - histogram.min) / most_buckets;
-  const bool has_width = width > 0 && std::isfinite(width);
+  const bool has_width = width > 0 && is_finite(width);
   std::vector<double> counts(has_width ? most_buckets : 1);
   const std::size_t last = counts.size() - 1;
   for (const double number : numbers) {

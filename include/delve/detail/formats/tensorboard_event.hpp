@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>        // std::abs, std::copysign
+#include <cmath>        // std::abs
 #include <cstdint>      // std::int32_t, std::int64_t
 #include <limits>       // std::numeric_limits
 #include <string>       // std::string
@@ -11,6 +11,7 @@
 
 #include <delve/detail/formats/histogram.hpp>
 #include <delve/detail/formats/utf8.hpp>
+#include <delve/detail/support/numbers.hpp>
 
 // The messages that TensorBoard reads, as far as they are written here. Field numbers are those of
 // TensorFlow's event.proto, summary.proto and histogram.proto.
@@ -66,10 +67,8 @@ class SummaryBuilder {
   /// @param number rounded to float32, as TensorBoard keeps it
   void add_scalar(std::string_view tag, double number) {
     constexpr float most = std::numeric_limits<float>::max();
-    const bool fits = std::abs(number) <= static_cast<double>(most);
-    const auto rounded =
-        fits ? static_cast<float>(number)
-             : static_cast<float>(std::copysign(std::numeric_limits<double>::infinity(), number));
+    const bool fits = is_finite(number) && std::abs(number) <= static_cast<double>(most);
+    const auto rounded = static_cast<float>(fits ? number : infinity(is_negative(number)));
     protozero::pbf_builder<SummaryField> summary(bytes_);
     protozero::pbf_builder<SummaryValueField> value(summary, SummaryField::Value);
     value.add_string(SummaryValueField::Tag, valid_utf8(tag));

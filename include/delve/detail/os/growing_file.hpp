@@ -14,7 +14,7 @@
 #include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::error_code
-#include <utility>       // std::exchange, std::move
+#include <utility>       // std::move
 
 #include <fmt/format.h>  // fmt::format
 
@@ -57,46 +57,47 @@ class GrowingFile {
     return !size_ || std::filesystem::file_size(path_, not_there) == *size_;
   }
 
-  /// @throws std::exception where the file cannot be written, or is not as it was left, unless that
-  ///   was said already
+  /// @throws std::exception where the file cannot be written, or is not as it was left; what waits
+  /// is
+  ///   written with the next piece
   void add(std::string_view piece) {
     const bool is_strange = !is_as_left();
     pending_ += piece;
-    save();
-    if (!is_strange || !failure_.empty() || std::exchange(was_strange_, true)) return;
+    try {
+      save();
+    } catch (const std::exception& error) {
+      throw std::runtime_error(std::string(error.what()) + "; it is tried again with every epoch");
+    }
+    if (!is_strange) return;
     throw std::runtime_error(fmt::format(
-        "\"{}\" was changed or removed by something else than this writer, which goes on "
-        "with it; trackers that run at once need a savefile each",
+        "\"{}\" was modified or removed by another writer or process; continuing. Trackers that "
+        "run at once need a savefile each",
         path_));
   }
 
   /// Tries a last time to write what waits.
   /// @throws std::exception where the file cannot be written
   void finish() {
-    if (failure_.empty()) return;
-    failure_.clear();
-    save();
+    if (!is_behind_) return;
+    try {
+      save();
+    } catch (const std::exception& error) {
+      throw std::runtime_error(std::string(error.what()) + "; the last epochs are missing in it");
+    }
   }
 
  private:
   void save() {
-    try {
-      make_parent_folders(path_);
-      if (replaces_) {
-        replace_file(path_, pending_);
-      } else {
-        append_to_file(path_, pending_);
-      }
-    } catch (const std::exception& error) {
-      // A disk stays full for many epochs: one report is enough.
-      const bool is_new = failure_ != error.what();
-      failure_ = error.what();
-      if (is_new) throw std::runtime_error(failure_ + "; it is tried again with every epoch");
-      return;
+    is_behind_ = true;
+    make_parent_folders(path_);
+    if (replaces_) {
+      replace_file(path_, pending_);
+    } else {
+      append_to_file(path_, pending_);
     }
+    is_behind_ = false;
     replaces_ = false;
     pending_.clear();
-    failure_.clear();
     std::error_code not_there;
     size_ = std::filesystem::file_size(path_, not_there);
   }
@@ -104,8 +105,7 @@ class GrowingFile {
   std::string path_;
   std::string pending_;
   bool replaces_ = false;
-  std::string failure_;  ///< why the file is behind; empty: it is not
-  bool was_strange_ = false;
+  bool is_behind_ = false;
   std::optional<std::uintmax_t> size_;  ///< after the last piece
 };
 

@@ -9,10 +9,13 @@
 
 #include <fmt/format.h>  // fmt::format
 
+#include <delve/detail/plot/gnuplot_text.hpp>
+#include <delve/detail/plot/layer_script.hpp>
 #include <delve/detail/plot/picture_file.hpp>
 #include <delve/detail/plot/plot_axis.hpp>
-#include <delve/detail/plot/plot_script.hpp>
-#include <delve/record.hpp>
+#include <delve/detail/plot/plot_data.hpp>
+#include <delve/detail/plot/plot_style.hpp>
+#include <delve/mode.hpp>
 
 namespace delve::detail {
 
@@ -39,7 +42,7 @@ inline std::vector<std::string> layers_of_all(const std::vector<ComparedRun>& ru
 /// The script that draws a value a layer of each run, a line a run. A layer that a run lacks is
 /// left out of its line.
 inline std::string comparison_script(const PictureKind& kind, const PlotStyle& style, Mode mode,
-                                     std::string_view quantity,
+                                     const PlotSubject& subject,
                                      const std::vector<ComparedRun>& runs) {
   const std::vector<std::string> layers = layers_of_all(runs);
   PlotSize size = plot_size(layers, style, 4000);
@@ -57,11 +60,12 @@ inline std::string comparison_script(const PictureKind& kind, const PlotStyle& s
   for (const ComparedRun& run : runs) {
     values.insert(values.end(), run.data.values.begin(), run.data.values.end());
   }
-  const Axis axis = is_share(quantity) ? Axis::unit(most_steps(size.height, style))
-                                       : Axis::around(values, most_steps(size.height, style));
+  const Axis axis = is_share(subject.kind) ? Axis::unit(most_steps(size.height, style))
+                                           : Axis::around(values, most_steps(size.height, style));
 
-  std::string script = script_head(kind, style, size, "layer", readable(quantity));
-  script += title_command(style, size, fmt::format("{} {}", mode_word(mode), readable(quantity)));
+  std::string script = script_head(kind, style, size, "layer", readable(subject.quantity));
+  script +=
+      title_command(style, size, fmt::format("{} {}", mode_word(mode), readable(subject.quantity)));
   script += axis_commands('y', axis);
   script += fmt::format(
       "set xrange [-0.6:{}]\nset xtics rotate by 90 right ({})\n"

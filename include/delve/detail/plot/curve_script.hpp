@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::clamp, std::max, std::min
+#include <algorithm>    // std::clamp, std::find_if, std::max, std::min
 #include <cstddef>      // std::size_t
 #include <memory>       // std::shared_ptr
 #include <string>       // std::string
@@ -11,10 +11,12 @@
 #include <fmt/format.h>  // fmt::format
 #include <Eigen/Core>
 
+#include <delve/detail/plot/gnuplot_text.hpp>
 #include <delve/detail/plot/picture_file.hpp>
 #include <delve/detail/plot/plot_axis.hpp>
-#include <delve/detail/plot/plot_script.hpp>
+#include <delve/detail/plot/plot_style.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {
@@ -25,15 +27,25 @@ struct LayerArray {
   std::shared_ptr<const Eigen::MatrixXd> array;
 };
 
-/// The arrays of a statistic that have `columns` columns, or more, and at least one row.
-inline std::vector<LayerArray> arrays_of(const EpochRecord& record, Mode mode,
-                                         std::string_view stat, Eigen::Index columns) {
-  std::vector<LayerArray> found;
+/// A record's arrays of one statistic.
+struct LayerArrays {
+  std::string stat;
+  std::vector<LayerArray> layers;
+};
+
+/// The arrays of a kind that have `columns` columns, or more, and at least one row, by statistic.
+inline std::vector<LayerArrays> arrays_of(const EpochRecord& record, Mode mode, ArrayKind kind,
+                                          Eigen::Index columns) {
+  std::vector<LayerArrays> found;
   for (const LayerRecord& layer : record.layers) {
     if (layer.mode != mode) continue;
     for (const ArrayValue& value : layer.arrays) {
       const bool fits = value.array->cols() >= columns && value.array->rows() > 0;
-      if (value.stat == stat && fits) found.push_back({layer.layer, value.array});
+      if (value.kind != kind || !fits) continue;
+      auto place = std::find_if(found.begin(), found.end(),
+                                [&](const LayerArrays& it) { return it.stat == value.stat; });
+      if (place == found.end()) place = found.insert(found.end(), {value.stat, {}});
+      place->layers.push_back({layer.layer, value.array});
     }
   }
   return found;

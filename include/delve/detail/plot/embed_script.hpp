@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>        // std::isfinite
 #include <cstddef>      // std::size_t
 #include <string>       // std::string
 #include <string_view>  // std::string_view
@@ -10,15 +9,18 @@
 #include <fmt/format.h>  // fmt::format
 #include <Eigen/Core>
 
+#include <delve/detail/plot/gnuplot_text.hpp>
 #include <delve/detail/plot/picture_file.hpp>
 #include <delve/detail/plot/plot_axis.hpp>
-#include <delve/detail/plot/plot_script.hpp>
+#include <delve/detail/plot/plot_style.hpp>
+#include <delve/detail/support/numbers.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {
 
 /// The script that draws a layer's data on its two leading eigenvectors. Of more than 5000 points
-/// every so-manieth is drawn.
+/// every Nth is drawn.
 /// @param points n × 2; a row that is not finite is left out
 inline std::string embed_script(const PictureKind& kind, const PlotStyle& style, Mode mode,
                                 std::string_view rest_of_title, const Eigen::MatrixXd& points) {
@@ -30,7 +32,7 @@ inline std::string embed_script(const PictureKind& kind, const PlotStyle& style,
   std::vector<double> x, y;
   const Eigen::Index step = (points.rows() + most_points - 1) / most_points;
   for (Eigen::Index row = 0; row < points.rows(); row += step) {
-    if (!std::isfinite(points(row, 0)) || !std::isfinite(points(row, 1))) continue;
+    if (!is_finite(points(row, 0)) || !is_finite(points(row, 1))) continue;
     x.push_back(points(row, 0));
     y.push_back(points(row, 1));
   }

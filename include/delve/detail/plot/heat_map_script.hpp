@@ -2,93 +2,21 @@
 #pragma once
 
 #include <algorithm>    // std::clamp, std::max, std::min
-#include <cmath>        // NAN
 #include <cstddef>      // std::size_t
-#include <cstdint>      // std::int64_t
-#include <map>          // std::map
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::move
 #include <vector>       // std::vector
 
 #include <fmt/format.h>  // fmt::format
 
+#include <delve/detail/plot/gnuplot_text.hpp>
+#include <delve/detail/plot/history.hpp>
 #include <delve/detail/plot/picture_file.hpp>
-#include <delve/detail/plot/plot_script.hpp>
+#include <delve/detail/plot/plot_style.hpp>
 #include <delve/detail/support/text.hpp>
-#include <delve/record.hpp>
+#include <delve/mode.hpp>
 
 namespace delve::detail {
-
-/// A statistic of one mode over the epochs, for the pictures that show them all. What it holds
-/// stays bounded: once there are more than 1024 epochs every second one is dropped, and so on, but
-/// never the last.
-class History {
- public:
-  struct Column {
-    std::int64_t epoch;
-    std::string metric;
-    std::vector<float> values;  ///< by layer; NaN, or nothing at the end: missing
-  };
-
-  void add(std::int64_t epoch, const std::string& metric, const PlotData& data) {
-    Column column{epoch, metric, std::vector<float>(layers_.size(), NAN)};
-    for (std::size_t i = 0; i < data.layers.size(); ++i) {
-      const auto [place, is_new] = places_.try_emplace(data.layers[i], layers_.size());
-      if (is_new) {
-        layers_.push_back(data.layers[i]);
-        column.values.push_back(NAN);
-      }
-      column.values[place->second] = static_cast<float>(data.values[i]);
-    }
-    // The last one was kept for being the last.
-    if (!columns_.empty() && (count_ - 1) % stride_ != 0) columns_.pop_back();
-    columns_.push_back(std::move(column));
-    if (count_++ % stride_ == 0 && columns_.size() > most_columns) thin();
-  }
-
-  /// In the order of their first appearance.
-  [[nodiscard]] const std::vector<std::string>& layers() const { return layers_; }
-  /// In the order in which they were added.
-  [[nodiscard]] const std::vector<Column>& columns() const { return columns_; }
-  [[nodiscard]] double value(std::size_t column, std::size_t layer) const {
-    const std::vector<float>& values = columns_[column].values;
-    return layer < values.size() ? values[layer] : NAN;
-  }
-
- private:
-  static constexpr std::size_t most_columns = 1024;
-
-  /// Leaves every second column. Their number is odd here, so that the last one stays.
-  void thin() {
-    std::size_t kept = 1;
-    for (std::size_t i = 2; i < columns_.size(); i += 2) columns_[kept++] = std::move(columns_[i]);
-    columns_.resize(kept);
-    stride_ *= 2;
-  }
-
-  std::vector<std::string> layers_;
-  std::map<std::string, std::size_t> places_;
-  std::vector<Column> columns_;
-  std::size_t count_ = 0;   ///< of epochs added
-  std::size_t stride_ = 1;  ///< every so-manieth of them is kept
-};
-
-/// The frames of an animation: all epochs, or `most` of them in even steps, the last one included.
-inline std::vector<PlotFrame> frames_of(const History& history, std::size_t most) {
-  std::vector<PlotFrame> frames;
-  const std::size_t columns = history.columns().size();
-  const std::size_t count = std::min(columns, most);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t column = count < 2 ? i : i * (columns - 1) / (count - 1);
-    PlotFrame frame{history.columns()[column].epoch, history.columns()[column].metric, {}};
-    for (std::size_t layer = 0; layer < history.layers().size(); ++layer) {
-      frame.values.push_back(history.value(column, layer));
-    }
-    frames.push_back(std::move(frame));
-  }
-  return frames;
-}
 
 /// The smallest of 1, 2, 5, 10, 20, … that is not below `step`: labels of epochs are round numbers.
 inline std::size_t nice_step(std::size_t step) {
@@ -141,7 +69,7 @@ inline std::string heat_map_script(const PictureKind& kind, const PlotStyle& sty
   }
 
   // An image needs two rows, and is blurred by what shows SVG files, where a cell is many pixels.
-  // Rectangles overlap a little, lest white lines shine through.
+  // Rectangles overlap a little, so that no gaps show.
   const bool is_image =
       rows > 1 && columns > 1 && (&kind != &svg_picture || rows * columns > 20000);
   const std::string_view cells = is_image ? "1:2:3 with image"

@@ -14,8 +14,8 @@
 
 #include <delve/detail/support/file_names.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/mode.hpp>
 #include <delve/picture_format.hpp>
-#include <delve/record.hpp>
 
 namespace delve::detail {
 
@@ -60,18 +60,28 @@ inline std::string picture_subject(std::string_view stat, Mode mode, std::string
   return subject;
 }
 
-/// Whether a picture with this subject is one of this statistic, whatever its number after '@'.
-inline bool is_subject_of(std::string_view subject, std::string_view stat) {
-  for (const Mode mode : {Mode::Train, Mode::Eval}) {
-    const std::string own = picture_subject(stat, mode);
+/// A statistic that there may be pictures of.
+struct DrawnStat {
+  std::string name;
+  bool by_layer = false;  ///< whether there is a picture for each layer
+
+  friend bool operator<(const DrawnStat& a, const DrawnStat& b) { return a.name < b.name; }
+};
+
+/// Whether a picture with this subject is one of this statistic in one of these modes, whatever its
+/// number after '@'.
+inline bool is_subject_of(std::string_view subject, const DrawnStat& stat,
+                          const std::vector<Mode>& modes) {
+  const auto begins_with = [](std::string_view text, std::string_view begin) {
+    return text.size() > begin.size() && text.substr(0, begin.size()) == begin;
+  };
+  for (const Mode mode : modes) {
+    const std::string own = picture_subject(stat.name, mode);
     if (subject == own) return true;
-    if (stat == "embed" && subject.size() > own.size() + 1 &&
-        subject.substr(0, own.size() + 1) == own + "_") {
-      return true;
-    }
-    const std::string begin = file_name_part(stat) + "@";
+    if (stat.by_layer && begins_with(subject, own + "_")) return true;
+    const std::string begin = file_name_part(stat.name) + "@";
     const std::string end = fmt::format("_{}", to_string(mode));
-    if (subject.size() > begin.size() + end.size() && subject.substr(0, begin.size()) == begin &&
+    if (subject.size() > begin.size() + end.size() && begins_with(subject, begin) &&
         subject.substr(subject.size() - end.size()) == end &&
         subject.substr(0, subject.size() - end.size())
                 .find_first_not_of("0123456789.", begin.size()) == std::string_view::npos) {
@@ -81,11 +91,12 @@ inline bool is_subject_of(std::string_view subject, std::string_view stat) {
   return false;
 }
 
-/// Whether a file bears the name of a picture of this savefile, one of these statistics, and an
-/// epoch from `first_epoch` on. Statistics are given by name, since "run_a_lsat_train_epoch_0.png"
-/// belongs to the savefile "run_a", not to "run".
+/// Whether a file bears the name of a picture of this savefile, one of these statistics and modes,
+/// and an epoch from `first_epoch` on. Statistics are given by name, since
+/// "run_a_lsat_train_epoch_0.png" belongs to the savefile "run_a", not to "run".
 inline bool is_picture_of(std::string_view file, std::string_view savefile,
-                          const std::vector<std::string>& stats, std::int64_t first_epoch) {
+                          const std::vector<DrawnStat>& stats, const std::vector<Mode>& modes,
+                          std::int64_t first_epoch) {
   if (file.substr(0, savefile.size()) != savefile) return false;
   file.remove_prefix(savefile.size());
   if (file.substr(0, 1) != "_") return false;
@@ -103,8 +114,8 @@ inline bool is_picture_of(std::string_view file, std::string_view savefile,
   const auto epoch = number_in<std::int64_t>(digits);
   // "007" is not how a writer writes 7.
   if (!epoch || fmt::format("{}", *epoch) != digits || *epoch < first_epoch) return false;
-  for (const std::string& stat : stats) {
-    if (is_subject_of(file.substr(0, place), stat)) return true;
+  for (const DrawnStat& stat : stats) {
+    if (is_subject_of(file.substr(0, place), stat, modes)) return true;
   }
   return false;
 }
@@ -112,7 +123,8 @@ inline bool is_picture_of(std::string_view file, std::string_view savefile,
 /// The pictures of is_picture_of() that are there, as paths.
 /// @throws std::filesystem::filesystem_error where the folder cannot be read
 inline std::vector<std::string> pictures_of(const std::string& savefile,
-                                            const std::vector<std::string>& stats,
+                                            const std::vector<DrawnStat>& stats,
+                                            const std::vector<Mode>& modes,
                                             std::int64_t first_epoch) {
   const std::filesystem::path path(savefile);
   const std::string name = path.filename().string();
@@ -120,7 +132,7 @@ inline std::vector<std::string> pictures_of(const std::string& savefile,
   for (const auto& entry : std::filesystem::directory_iterator(path.parent_path())) {
     const std::string file = entry.path().filename().string();
     std::error_code unknown;
-    if (is_picture_of(file, name, stats, first_epoch) && entry.is_regular_file(unknown)) {
+    if (is_picture_of(file, name, stats, modes, first_epoch) && entry.is_regular_file(unknown)) {
       found.push_back(entry.path().string());
     }
   }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>  // std::clamp, std::max, std::min
-#include <cmath>      // std::abs, std::ceil, std::floor, std::isfinite, std::log10, std::pow
+#include <cmath>      // std::abs, std::ceil, std::floor, std::log10, std::pow
 #include <cstddef>    // std::size_t
 #include <limits>     // std::numeric_limits
 #include <string>     // std::string
@@ -10,6 +10,8 @@
 #include <vector>     // std::vector
 
 #include <fmt/format.h>  // fmt::format
+
+#include <delve/detail/support/numbers.hpp>
 
 namespace delve::detail {
 
@@ -57,7 +59,7 @@ class Axis {
 
   /// Where a number stands; NaN for one that is not finite.
   [[nodiscard]] double place(double number) const {
-    if (!std::isfinite(number)) return std::numeric_limits<double>::quiet_NaN();
+    if (!is_finite(number)) return from_bits(kMissingBits);
     number = within_reach(number);
     return ((is_log_ ? std::log10(number) : number) - low_) / (high_ - low_);
   }
@@ -86,10 +88,10 @@ class Axis {
 
   /// The least and the greatest of those that are finite; 0 and 0 where there is none.
   static std::pair<double, double> bounds(const std::vector<double>& numbers) {
-    double low = std::numeric_limits<double>::infinity();
+    double low = std::numeric_limits<double>::max();
     double high = -low;
     for (const double number : numbers) {
-      if (!std::isfinite(number)) continue;
+      if (!is_finite(number)) continue;
       low = std::min(low, within_reach(number));
       high = std::max(high, within_reach(number));
     }

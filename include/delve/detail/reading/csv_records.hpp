@@ -2,10 +2,8 @@
 #pragma once
 
 #include <algorithm>    // std::any_of
-#include <cmath>        // std::isnan
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
-#include <limits>       // std::numeric_limits
 #include <map>          // std::map
 #include <optional>     // std::optional
 #include <string>       // std::string
@@ -13,41 +11,27 @@
 #include <utility>      // std::move, std::pair
 #include <vector>       // std::vector
 
+#include <fmt/format.h>  // fmt::format
+
 #include <delve/detail/formats/csv_table.hpp>
+#include <delve/detail/reading/value_name.hpp>
+#include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
 
 namespace delve::detail {
 
-/// What the name of a column says: "train-saturation_features-0".
-struct StatColumn {
-  Mode mode;
-  std::string quantity;  ///< "saturation"
-  std::string layer;     ///< "features-0"
-};
-
-/// Takes the name of a column apart, or finds that it is a scalar's. A quantity holds no '_', so
-/// the layer is what follows the first. Delve (Python) puts a '_' before the names in those tables
-/// that it makes from its npy files.
-inline std::optional<StatColumn> stat_column(std::string_view name) {
-  if (name.substr(0, 1) == "_") name.remove_prefix(1);
-  for (const Mode mode : {Mode::Train, Mode::Eval}) {
-    const std::size_t begin = to_string(mode).size() + 1;
-    const std::size_t end = name.find('_');
-    const bool is_stat = name.substr(0, begin - 1) == to_string(mode) &&
-                         name.substr(begin - 1, 1) == "-" && end != std::string_view::npos &&
-                         end > begin && end + 1 < name.size();
-    if (!is_stat) continue;
-    return StatColumn{mode, std::string(name.substr(begin, end - begin)),
-                      std::string(name.substr(end + 1))};
-  }
-  return std::nullopt;
+/// The number that a cell holds, whole; a NaN where it holds something else.
+inline double number_of_cell(std::string_view cell) {
+  return number_in<double>(cell).value_or(missing_value());
 }
 
-/// The number that a cell holds, whole; NaN where it holds something else.
-inline double number_of_cell(std::string_view cell) {
-  return number_in<double>(cell).value_or(std::numeric_limits<double>::quiet_NaN());
+/// Whether a cell says nothing: it is empty, or a NaN by one of its names.
+inline bool is_empty_cell(std::string_view cell) {
+  return cell.empty() || cell == "nan" || cell == "NaN" || cell == "-nan";
 }
 
 /// A layer in one mode, and the columns that hold its values.
@@ -57,26 +41,62 @@ struct LayerColumns {
   std::vector<std::pair<std::size_t, std::string>> columns;  ///< index and quantity
 };
 
-/// The layers of a table, those of training first, else in the order of their columns. A column
-/// without a number in any row (matrices, or nothing) is left out.
+/// The layers of a table by mode, else in the order of their columns. A column without a number in
+/// any row (matrices, or nothing) is left out.
 inline std::vector<LayerColumns> layers_of(const CsvTable& table) {
-  std::vector<LayerColumns> layers;
-  std::map<std::string, std::size_t> places;
-  for (const Mode mode : {Mode::Train, Mode::Eval}) {
-    places.clear();
-    for (std::size_t i = 1; i < table.header.size(); ++i) {
-      const std::optional<StatColumn> column = stat_column(table.header[i]);
-      const auto holds_number = [i](const CsvTable::Row& row) {
-        return !std::isnan(number_of_cell(row.cells[i]));
+  std::map<Mode, std::vector<LayerColumns>> modes;
+  std::map<std::pair<Mode, std::string>, std::size_t> places;
+  for (std::size_t i = 1; i < table.header.size(); ++i) {
+    const std::optional<StatColumn> column = stat_column(table.header[i]);
+    const auto holds_number = [i](const CsvTable::Row& row) {
+      return !is_nan(number_of_cell(row.cells[i]));
+    };
+    if (!column) continue;
+    if (!std::any_of(table.rows.begin(), table.rows.end(), holds_number)) continue;
+    std::vector<LayerColumns>& layers = modes[column->mode];
+    const auto [place, is_new] = places.try_emplace({column->mode, column->layer}, layers.size());
+    if (is_new) layers.push_back({column->layer, column->mode, {}});
+    layers[place->second].columns.emplace_back(i, column->quantity);
+  }
+  std::vector<LayerColumns> all;
+  for (auto& [mode, layers] : modes) {
+    for (LayerColumns& layer : layers) all.push_back(std::move(layer));
+  }
+  return all;
+}
+
+/// A cell that holds text where a number was expected.
+struct BadCell {
+  std::size_t line;
+  std::string column;
+  std::string cell;
+
+  /// "line 3, column \"train-saturation_fc\": \"0,53\" is not a number"
+  [[nodiscard]] std::string words() const {
+    const bool has_comma = cell.find(',') != std::string::npos;
+    return fmt::format("line {}, column \"{}\": \"{}\" is not a number{}", line, column, cell,
+                       has_comma ? " (decimals are written with a point, 0.53)" : "");
+  }
+};
+
+/// The cells that hold text, in the columns that hold a number elsewhere; where there is no such
+/// column of a statistic, in all columns of statistics.
+inline std::vector<BadCell> bad_cells(const CsvTable& table) {
+  std::vector<BadCell> bad;
+  const bool has_layers = !layers_of(table).empty();
+  for (const CsvTable::Row& row : table.rows) {
+    for (std::size_t i = 1; i < row.cells.size(); ++i) {
+      if (is_empty_cell(row.cells[i]) || !is_nan(number_of_cell(row.cells[i]))) continue;
+      const auto holds_number = [i](const CsvTable::Row& other) {
+        return !is_nan(number_of_cell(other.cells[i]));
       };
-      if (!column || column->mode != mode) continue;
-      if (!std::any_of(table.rows.begin(), table.rows.end(), holds_number)) continue;
-      const auto [place, is_new] = places.try_emplace(column->layer, layers.size());
-      if (is_new) layers.push_back({column->layer, mode, {}});
-      layers[place->second].columns.emplace_back(i, column->quantity);
+      const bool is_expected = has_layers
+                                   ? std::any_of(table.rows.begin(), table.rows.end(), holds_number)
+                                   : stat_column(table.header[i]).has_value();
+      if (is_expected) bad.push_back({row.line, table.header[i], row.cells[i]});
     }
   }
-  return layers;
+  return bad;
 }
 
 /// Reads a table that CsvWriter or Delve (Python) wrote into the records it was made of, in rising
@@ -86,8 +106,7 @@ inline std::vector<LayerColumns> layers_of(const CsvTable& table) {
 /// that is broken off is left out. A scalar that is named like a statistic, "train-error_rate",
 /// cannot be told from one. `name` is the file's, for messages.
 /// @throws std::runtime_error that says file, line and what was expected
-inline std::vector<EpochRecord> records_from_csv(std::string_view text, const std::string& name) {
-  const CsvTable table = parse_csv(text, name);
+inline std::vector<EpochRecord> records_of(const CsvTable& table, const std::string& name) {
   require_epoch_column(table, name);
   const std::vector<LayerColumns> layers = layers_of(table);
   std::vector<std::size_t> scalars;
@@ -99,15 +118,17 @@ inline std::vector<EpochRecord> records_from_csv(std::string_view text, const st
     EpochRecord record{epoch_of_row(row, name), {}, {}};
     for (const std::size_t column : scalars) {
       const double value = number_of_cell(row.cells[column]);
-      if (!std::isnan(value)) record.scalars.emplace_back(table.header[column], value);
+      if (!is_nan(value)) record.scalars.emplace_back(table.header[column], value);
     }
     for (const LayerColumns& layer : layers) {
       LayerRecord values{layer.layer, layer.mode, 0, 0, Status::Ok, {}};
       bool any = false;
       for (const auto& [column, quantity] : layer.columns) {
         const double value = number_of_cell(row.cells[column]);
-        any = any || !std::isnan(value);
-        values.values.push_back({statistic_of_quantity(quantity), quantity, value});
+        any = any || !is_nan(value);
+        const std::optional<Statistic> statistic = find_quantity(quantity);
+        values.values.push_back({statistic_of_quantity(quantity), quantity, value,
+                                 statistic ? kind_of(*statistic, quantity) : ValueKind::Number});
       }
       if (any) record.layers.push_back(std::move(values));
     }
@@ -116,6 +137,11 @@ inline std::vector<EpochRecord> records_from_csv(std::string_view text, const st
   std::vector<EpochRecord> result;
   for (auto& [epoch, record] : records) result.push_back(std::move(record));
   return result;
+}
+
+/// The same from the table's text.
+inline std::vector<EpochRecord> records_from_csv(std::string_view text, const std::string& name) {
+  return records_of(parse_csv(text, name), name);
 }
 
 }  // namespace delve::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::find
+#include <algorithm>  // std::any_of, std::find
 #include <cstdint>    // std::int64_t
 #include <string>     // std::string
 #include <vector>     // std::vector
@@ -53,16 +53,16 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
   for (const auto& [scalar, number] : record.scalars) {
     if (!is_name_of_value(record, scalar)) continue;
     problems.tell_once("scalar " + scalar,
-                       fmt::format("the scalar \"{}\" is named like a statistic of a layer, and "
-                                   "lost in files that hold both",
+                       fmt::format("the scalar \"{}\" has the same name as a layer statistic, "
+                                   "which replaces it in files",
                                    scalar));
   }
   problems.tell_once_of(
       layers_where(record, [](const LayerRecord& it) { return it.status == Status::NoVariance; }),
-      "always returned the same, so that saturation and dimensionality are 0");
+      "output never varied, so that saturation and dimensionality are 0");
   problems.tell_once_of(
       layers_where(record, [](const LayerRecord& it) { return it.status == Status::NotConverged; }),
-      "eigenvalues could not be computed, and what hangs on them is missing");
+      "eigenvalues could not be computed; statistics based on them are missing");
   problems.tell_once_of(
       layers_where(record,
                    [](const LayerRecord& it) {
@@ -74,9 +74,11 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
   std::vector<std::string> skipped;
   std::vector<std::string> frozen;
   for (const LayerReport& report : reports) {
-    if (report.train.skipped_batches + report.eval.skipped_batches > 0)
-      skipped.push_back(report.train.layer);
-    if (report.is_frozen) frozen.push_back(report.train.layer);
+    const bool has_skipped =
+        std::any_of(report.records.begin(), report.records.end(),
+                    [](const LayerRecord& it) { return it.skipped_batches > 0; });
+    if (has_skipped) skipped.push_back(report.layer);
+    if (report.is_frozen) frozen.push_back(report.layer);
   }
   problems.tell_once_of(skipped,
                         "batches with values that are not finite, or far too large, were left out");

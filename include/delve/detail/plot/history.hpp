@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>  // std::min
+#include <cstddef>    // std::size_t
+#include <cstdint>    // std::int64_t
+#include <map>        // std::map
+#include <string>     // std::string
+#include <utility>    // std::move
+#include <vector>     // std::vector
+
+#include <delve/detail/plot/plot_data.hpp>
+#include <delve/record.hpp>
+
+namespace delve::detail {
+
+/// A statistic of one mode over the epochs, for the pictures that show them all. What it holds
+/// stays bounded: once there are more than 1024 epochs every second one is dropped, and so on, but
+/// never the last.
+class History {
+ public:
+  struct Column {
+    std::int64_t epoch;
+    std::string metric;
+    std::vector<float> values;  ///< by layer; a NaN, or nothing at the end: missing
+  };
+
+  void add(std::int64_t epoch, const std::string& metric, const PlotData& data) {
+    Column column{epoch, metric, std::vector<float>(layers_.size(), kMissing)};
+    for (std::size_t i = 0; i < data.layers.size(); ++i) {
+      const auto [place, is_new] = places_.try_emplace(data.layers[i], layers_.size());
+      if (is_new) {
+        layers_.push_back(data.layers[i]);
+        column.values.push_back(kMissing);
+      }
+      column.values[place->second] = static_cast<float>(data.values[i]);
+    }
+    // The last one was kept for being the last.
+    if (!columns_.empty() && (count_ - 1) % stride_ != 0) columns_.pop_back();
+    columns_.push_back(std::move(column));
+    if (count_++ % stride_ == 0 && columns_.size() > most_columns) thin();
+  }
+
+  /// In the order of their first appearance.
+  [[nodiscard]] const std::vector<std::string>& layers() const { return layers_; }
+  /// In the order in which they were added.
+  [[nodiscard]] const std::vector<Column>& columns() const { return columns_; }
+  [[nodiscard]] double value(std::size_t column, std::size_t layer) const {
+    const std::vector<float>& values = columns_[column].values;
+    return layer < values.size() ? values[layer] : kMissing;
+  }
+
+ private:
+  // Its bits are asked about, which no flag of the compiler changes.
+  static inline const float kMissing = static_cast<float>(missing_value());
+  static constexpr std::size_t most_columns = 1024;
+
+  /// Leaves every second column. Their number is odd here, so that the last one stays.
+  void thin() {
+    std::size_t kept = 1;
+    for (std::size_t i = 2; i < columns_.size(); i += 2) columns_[kept++] = std::move(columns_[i]);
+    columns_.resize(kept);
+    stride_ *= 2;
+  }
+
+  std::vector<std::string> layers_;
+  std::map<std::string, std::size_t> places_;
+  std::vector<Column> columns_;
+  std::size_t count_ = 0;   ///< of epochs added
+  std::size_t stride_ = 1;  ///< every Nth of them is kept
+};
+
+/// The frames of an animation: all epochs, or `most` of them in even steps, the last one included.
+inline std::vector<PlotFrame> frames_of(const History& history, std::size_t most) {
+  std::vector<PlotFrame> frames;
+  const std::size_t columns = history.columns().size();
+  const std::size_t count = std::min(columns, most);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t column = count < 2 ? i : i * (columns - 1) / (count - 1);
+    PlotFrame frame{history.columns()[column].epoch, history.columns()[column].metric, {}};
+    for (std::size_t layer = 0; layer < history.layers().size(); ++layer) {
+      frame.values.push_back(history.value(column, layer));
+    }
+    frames.push_back(std::move(frame));
+  }
+  return frames;
+}
+
+}  // namespace delve::detail

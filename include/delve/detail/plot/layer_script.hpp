@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>    // std::clamp, std::max, std::min
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <vector>       // std::vector
+
+#include <fmt/format.h>  // fmt::format
+
+#include <delve/detail/plot/gnuplot_text.hpp>
+#include <delve/detail/plot/picture_file.hpp>
+#include <delve/detail/plot/plot_axis.hpp>
+#include <delve/detail/plot/plot_data.hpp>
+#include <delve/detail/plot/plot_style.hpp>
+#include <delve/detail/support/text.hpp>
+#include <delve/mode.hpp>
+#include <delve/record.hpp>
+
+namespace delve::detail {
+
+/// What a picture is of.
+struct PlotSubject {
+  std::string_view quantity;
+  ValueKind kind;
+};
+
+/// Whether values go from 0 to 1.
+inline bool is_share(ValueKind kind) {
+  return kind == ValueKind::Saturation || kind == ValueKind::Share;
+}
+
+/// The size of a picture of one value a layer, so that every layer's name can be read.
+inline PlotSize plot_size(const std::vector<std::string>& layers, const PlotStyle& style,
+                          int widest) {
+  std::size_t longest = 0;
+  for (const std::string& layer : layers) longest = std::max(longest, text_width(layer));
+  PlotSize size = style.wish;
+  if (size.width == 0) {
+    const double needed = 10 * style.em() + 1.65 * style.em() * static_cast<double>(layers.size());
+    size.width = static_cast<int>(std::max(std::min(needed, 1.0 * widest), 61 * style.em()));
+  }
+  if (size.height == 0) {
+    const double letters = static_cast<double>(std::min<std::size_t>(longest, 60));
+    size.height = static_cast<int>(32 * style.em() + letters * style.letter());
+  }
+  return size;
+}
+
+/// What is shown, as the second part of a title.
+inline std::string subject_title(Mode mode, std::string_view what, std::int64_t epoch,
+                                 std::string_view metric) {
+  return fmt::format("{} {}, epoch {}{}{}", mode_word(mode), what, epoch,
+                     metric.empty() ? "" : ", ", metric);
+}
+
+/// The script that draws a value a layer to gnuplot's stdout: one picture, or, as a GIF, an
+/// animation of several. All have the same axes.
+inline std::string layer_script(const PictureKind& kind, const PlotStyle& style, Mode mode,
+                                const PlotSubject& subject, const std::vector<std::string>& layers,
+                                const std::vector<PlotFrame>& frames) {
+  const PlotSize size = plot_size(layers, style, &kind == &gif_picture ? 1600 : 4000);
+  const std::size_t step = label_step(layers.size(), size.width - 9 * style.em(), 1.1 * style.em());
+  const auto most_letters =
+      static_cast<std::size_t>(std::clamp(0.45 * size.height / style.letter(), 4.0, 60.0));
+  std::vector<double> values;
+  for (const PlotFrame& frame : frames) {
+    values.insert(values.end(), frame.values.begin(), frame.values.end());
+  }
+  const Axis axis = is_share(subject.kind) ? Axis::unit(most_steps(size.height, style))
+                                           : Axis::around(values, most_steps(size.height, style));
+
+  std::string script = script_head(kind, style, size, "layer", readable(subject.quantity));
+  script += axis_commands('y', axis);
+  script += fmt::format("set xrange [-0.6:{}]\nset xtics rotate by 90 right ({})\n",
+                        static_cast<double>(layers.size()) - 0.4,
+                        place_labels(layers, step, most_letters));
+  for (const PlotFrame& frame : frames) {
+    script += title_command(
+        style, size, subject_title(mode, readable(subject.quantity), frame.epoch, frame.metric));
+    script += "$data << EOD\n";
+    for (std::size_t i = 0; i < frame.values.size(); ++i) {
+      script += fmt::format("{} {}\n", i, gnuplot_number(axis.place(frame.values[i])));
+    }
+    script += "EOD\nplot ";
+    if (axis.begins_at_zero()) {
+      script += fmt::format("$data with filledcurves y1=0 fillcolor '{}' fillstyle solid, ",
+                            mode_tint(mode));
+    }
+    script += fmt::format(R"($data with lines linewidth {3} linecolor '{0}', \
+     $data with points pointtype 7 pointsize {1} linecolor '#ffffff', \
+     $data with points pointtype 7 pointsize {2} linecolor '{0}'
+)",
+                          mode_color(mode), 1.5 * style.points(kind), 1.1 * style.points(kind),
+                          2 * style.stroke());
+  }
+  return script;
+}
+
+}  // namespace delve::detail

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>  // std::count_if, std::max, std::max_element, std::min
+#include <cmath>      // std::exp, std::log
+#include <cstdint>    // std::int64_t
+#include <vector>     // std::vector
+
+#include <Eigen/Core>
+
+#include <delve/mode.hpp>
+#include <delve/record.hpp>
+#include <delve/spectrum.hpp>
+#include <delve/statistic.hpp>
+
+namespace delve::detail {
+
+/// Π λᵢ of Σ, by logarithms, so that it neither over- nor underflows on the way.
+inline double determinant(const Spectrum& spectrum) {
+  if (spectrum.eigenvalues().size() < spectrum.width()) return 0;
+  double sign = 1;
+  double log_size = 0;
+  for (const double value : spectrum.eigenvalues()) {
+    if (value == 0) return 0;
+    if (value < 0) sign = -sign;
+    log_size += std::log(std::abs(value));
+  }
+  return sign * std::exp(log_size);
+}
+
+/// How many units never say anything: the standard deviation of their output is less than a
+/// thousandth of that of the liveliest one.
+inline double dead_units(const Eigen::VectorXd& variances) {
+  constexpr double share_of_largest = 1e-6;
+  const double largest = *std::max_element(variances.begin(), variances.end());
+  return static_cast<double>(
+      std::count_if(variances.begin(), variances.end(),
+                    [&](double variance) { return variance <= share_of_largest * largest; }));
+}
+
+/// p_1, …, p_d.
+inline Eigen::MatrixXd explained_variance_curve(const Spectrum& spectrum) {
+  Eigen::MatrixXd curve(spectrum.width(), 1);
+  for (Eigen::Index k = 0; k < curve.rows(); ++k) curve(k, 0) = spectrum.explained(k + 1);
+  return curve;
+}
+
+/// The leading `count` eigenvalues, or all d, those included that are zero for lack of data.
+inline Eigen::MatrixXd leading_eigenvalues(const Spectrum& spectrum, std::int64_t count) {
+  const Eigen::Index width = spectrum.width();
+  Eigen::MatrixXd values(count == 0 ? width : std::min<Eigen::Index>(count, width), 1);
+  const Eigen::VectorXd& known = spectrum.eigenvalues();
+  for (Eigen::Index i = 0; i < values.size(); ++i) values(i) = i < known.size() ? known[i] : 0;
+  return values;
+}
+
+/// The table of statistics: the one place to add one to the library. The first ones bear the names
+/// and quantities of Delve (Python).
+inline std::vector<Statistic> builtin_statistics() {
+  using Layer = LayerMeasurement;
+  const std::vector<Need> small = {Need::SmallEigenvalues};
+  const auto saturation_called = [](const char* name) {
+    return Statistic::number(
+               name, "saturation",
+               [](const Layer& it) { return it.spectrum.saturation(it.threshold, it.idim_rule); })
+        .shown_as(ValueKind::Saturation)
+        .with(Parameter::Threshold);
+  };
+  return {
+      saturation_called("lsat"),
+      saturation_called("lsat_train").only_in(Mode::Train),
+      saturation_called("lsat_eval").only_in(Mode::Eval),
+      Statistic::number("idim", "intrinsic-dimensionality",
+                        [](const Layer& it) {
+                          return static_cast<double>(
+                              it.spectrum.dimensionality(it.threshold, it.idim_rule));
+                        })
+          .shown_as(ValueKind::Count)
+          .with(Parameter::Threshold),
+      Statistic::number("trc", "covariance-trace", [](const Layer& it) { return it.trace; })
+          .shown_as(ValueKind::Variance),
+      Statistic::number("dtrc", "diagonal-trace",
+                        [](const Layer& it) { return it.spectrum.total(); })
+          .shown_as(ValueKind::Variance),
+      Statistic::number("det", "covariance-determinant",
+                        [](const Layer& it) { return determinant(it.spectrum); })
+          .needing(small),
+      Statistic::numbers("cov", "covariance-matrix", ArrayKind::Matrix,
+                         [](const Layer& it) { return *it.covariance; })
+          .needing({Need::Covariance}),
+      Statistic::numbers("embed", "embedded-sample", ArrayKind::Points,
+                         [](const Layer& it) { return *it.embedding; })
+          .needing({Need::Embedding}),
+      Statistic::number("logdet", "log-determinant",
+                        [](const Layer& it) { return it.spectrum.log_determinant(); })
+          .needing(small),
+      Statistic::number("effective_rank", "effective-rank",
+                        [](const Layer& it) { return it.spectrum.effective_rank(); })
+          .needing(small),
+      Statistic::number("participation_ratio", "participation-ratio",
+                        [](const Layer& it) { return it.spectrum.participation_ratio(); }),
+      Statistic::number("stable_rank", "stable-rank",
+                        [](const Layer& it) { return it.spectrum.stable_rank(); }),
+      Statistic::number("entropy", "spectral-entropy",
+                        [](const Layer& it) { return it.spectrum.entropy(); })
+          .shown_as(ValueKind::Share)
+          .needing(small),
+      Statistic::number("explained", "explained-variance",
+                        [](const Layer& it) {
+                          return it.spectrum.explained(std::max<std::int64_t>(1, it.count));
+                        })
+          .shown_as(ValueKind::Share)
+          .with(Parameter::Count),
+      Statistic::numbers("curve", "explained-variance-curve", ArrayKind::Curve,
+                         [](const Layer& it) { return explained_variance_curve(it.spectrum); }),
+      Statistic::numbers("eigenvalues", "eigenvalues", ArrayKind::List,
+                         [](const Layer& it) { return leading_eigenvalues(it.spectrum, it.count); })
+          .needing(small)
+          .with(Parameter::Count),
+      Statistic::number("dead", "dead-units",
+                        [](const Layer& it) { return dead_units(*it.variances); })
+          .shown_as(ValueKind::Count)
+          .needing({Need::Variances}),
+      Statistic::number("samples", "samples",
+                        [](const Layer& it) { return static_cast<double>(it.samples); })
+          .shown_as(ValueKind::Count),
+  };
+}
+
+}  // namespace delve::detail

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>  // std::min
+#include <cstdint>    // std::int64_t
+#include <utility>    // std::move
+
+#include <ATen/ATen.h>
+#include <Eigen/Core>
+
+#include <delve/covariance.hpp>
+#include <delve/detail/tracking/settings.hpp>
+#include <delve/detail/tracking/stream.hpp>
+#include <delve/eigenvalues.hpp>
+#include <delve/record.hpp>
+#include <delve/spectrum.hpp>
+#include <delve/statistic.hpp>
+#include <delve/statistics.hpp>
+
+namespace delve::detail {
+
+/// Below, float64 is quick enough, and a float32 solve that leaves a doubt wasted.
+constexpr std::int64_t kWidthWorthFloat32 = 1024;
+
+/// Data points (m, d), centred, on the two leading eigenvectors of Σ; (m, 1) where d is 1.
+inline Eigen::MatrixXd embedded(const at::Tensor& rows, const at::Tensor& mean,
+                                const at::Tensor& sigma) {
+  const std::int64_t count = std::min<std::int64_t>(2, sigma.size(0));
+  return to_eigen(at::mm(rows.to(sigma.options()) - mean, leading_eigenvectors(sigma, count)));
+}
+
+/// Puts what a stream's data says into a record: n, status and statistics. Waits for the device.
+/// @param failed is told of each statistic that throws
+/// @throws what LibTorch throws where memory is short
+template <typename Scalar>
+void measure(Stream<Scalar>& stream, const Settings& settings, LayerRecord& record,
+             const FailedStatistic& failed) {
+  Covariance<Scalar>& covariance = stream.covariance;
+  record.samples = covariance.samples();
+  record.skipped_batches = covariance.skipped_batches();
+  if (record.samples == 0) return;
+  const bool needs_sigma = settings.need(Need::Covariance) || settings.need(Need::Embedding);
+  const at::Tensor matrix = needs_sigma ? covariance.matrix() : covariance.spectral_matrix();
+  const double trace = matrix.trace().template item<double>();
+  Eigen::VectorXd variances;
+  Eigen::MatrixXd sigma;
+  Eigen::MatrixXd embedding;
+  if (settings.need(Need::Variances)) variances = to_eigen(covariance.variances());
+  if (settings.need(Need::Covariance)) sigma = to_eigen(matrix);
+  if (settings.need(Need::Embedding)) {
+    embedding = embedded(stream.sample.rows(), covariance.mean(), matrix);
+  }
+  const auto read = [&](const Spectrum& spectrum) {
+    LayerMeasurement layer{spectrum, trace, record.samples, settings.options().sat_threshold(),
+                           settings.options().idim_rule()};
+    layer.variances = &variances;
+    layer.covariance = &sigma;
+    layer.embedding = &embedding;
+    record.status = trace > 0 ? Status::Ok : Status::NoVariance;
+    read_off(layer, settings.statistics(), record, failed);
+  };
+
+  // Of a constant the sums are exactly zero, which no solver needs to be told.
+  if (trace == 0) {
+    read(Spectrum(Eigen::VectorXd::Zero(matrix.size(0)), covariance.width()));
+    return;
+  }
+  if (matrix.size(0) >= kWidthWorthFloat32 && !settings.need(Need::SmallEigenvalues)) {
+    if (auto approximate = approximate_eigenvalues(matrix)) {
+      const Spectrum spectrum(std::move(approximate->values), covariance.width(),
+                              approximate->approximation);
+      read(spectrum);
+      if (!spectrum.in_doubt()) return;
+    }
+  }
+  if (auto eigenvalues = symmetric_eigenvalues(matrix)) {
+    read(Spectrum(*std::move(eigenvalues), covariance.width()));
+  } else {
+    record.status = Status::NotConverged;
+    record.values = missing_values(settings.statistics(), record.mode);
+    record.arrays.clear();
+  }
+}
+
+}  // namespace delve::detail

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>    // std::any_of
+#include <cstdint>      // std::int64_t
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::move
+#include <vector>       // std::vector
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <delve/detail/support/require.hpp>
+#include <delve/features.hpp>
+#include <delve/layer_kind.hpp>
+#include <delve/options.hpp>
+#include <delve/product_precision.hpp>
+#include <delve/record.hpp>
+#include <delve/spectrum.hpp>
+#include <delve/statistic.hpp>
+#include <delve/statistics.hpp>
+
+namespace delve::detail {
+
+constexpr std::string_view kOptionsName = "delve::CheckLayerSatOptions";
+
+inline void require(bool holds, std::string_view option, std::string_view value,
+                    std::string_view valid) {
+  require(holds, kOptionsName, option, value, valid);
+}
+
+/// Whether two statistics would give one value of one layer under the same name.
+inline bool collide(const Statistic& a, const Statistic& b) {
+  return a.quantity == b.quantity && (!a.only || !b.only || a.only == b.only);
+}
+
+/// The statistics requested.
+/// @throws std::invalid_argument where a name is unknown, two stand for the same values, or the
+///   average of saturations is requested without them
+inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options) {
+  require(!options.stats().empty(), "stats", "empty", "at least one name");
+  std::vector<Statistic> statistics;
+  for (const std::string& name : options.stats()) {
+    Statistic statistic = find_statistic(name);
+    for (const Statistic& other : statistics) {
+      require(!collide(statistic, other), "stats",
+              fmt::format("a list with \"{}\" and \"{}\"", other.name, name),
+              "without one of these, which produce the same column");
+    }
+    statistics.push_back(std::move(statistic));
+  }
+  const bool has_saturation = std::any_of(
+      statistics.begin(), statistics.end(),
+      [](const Statistic& statistic) { return statistic.kind == ValueKind::Saturation; });
+  require(!options.average_sat() || has_saturation, "average_sat", "true",
+          "false where stats holds no \"lsat\"");
+  return statistics;
+}
+
+/// @throws std::invalid_argument where also_track holds a kind that the table does not
+inline void check_kinds(const CheckLayerSatOptions& options) {
+  for (const std::string& name : options.also_track()) {
+    const auto& kinds = layer_kinds();
+    require(std::any_of(kinds.begin(), kinds.end(),
+                        [&](const auto& kind) { return kind.name == name; }),
+            "also_track", fmt::format("a list with \"{}\"", name),
+            fmt::format("a list of these: {}", layer_kind_names()));
+  }
+}
+
+/// @throws std::invalid_argument where an enumeration's value, such as a cast number, is none of
+///   its enumerators, of which `last` is the last
+template <typename Enum>
+void require_enumerator(std::string_view option, Enum value, Enum last, std::string_view valid) {
+  const auto number = static_cast<std::int64_t>(value);
+  require(number >= 0 && number <= static_cast<std::int64_t>(last), option, fmt::to_string(number),
+          valid);
+}
+
+/// @throws std::invalid_argument where a choice is none of those that there are
+inline void check_choices(const CheckLayerSatOptions& options) {
+  require_enumerator("idim_rule", options.idim_rule(), IdimRule::Delve,
+                     "ExplainedVariance or Delve");
+  require_enumerator("conv_method", options.conv_method(), ConvMethod::Flatten,
+                     "Channelwise, Mean, Max, Median or Flatten");
+  require_enumerator("timeseries_method", options.timeseries_method(),
+                     TimeseriesMethod::EveryTimestep,
+                     "LastTimestep, Timestepwise or EveryTimestep");
+  require_enumerator("interpolation_strategy",
+                     options.interpolation_strategy().value_or(Interpolation::Nearest),
+                     Interpolation::Area, "unset, Nearest, Bilinear, Bicubic or Area");
+  require_enumerator("mode_from", options.mode_from(), ModeSource::Root, "Layer or Root");
+  require_enumerator("products", options.products().value_or(Products::Float32), Products::Float64,
+                     "unset, Float32 or Float64");
+}
+
+/// @throws std::invalid_argument where no sums can be kept on the device
+inline void check_device(const CheckLayerSatOptions& options) {
+  if (!options.device()) return;
+  const auto keeps_numbers = [](c10::Device device) {
+    try {
+      return at::ones({1}, at::device(device).dtype(at::kDouble)).item<double>() == 1;
+    } catch (const c10::Error&) {
+      return false;
+    }
+  };
+  require(keeps_numbers(*options.device()), "device", options.device()->str(),
+          "one that this LibTorch can keep float64 numbers on, or unset");
+}
+
+/// @throws std::invalid_argument naming the first option out of its range, its value and the range
+inline void check_ranges(const CheckLayerSatOptions& options) {
+  const auto require_at_least = [](std::int64_t least, std::string_view option,
+                                   std::int64_t value) {
+    require(value >= least, option, fmt::to_string(value), fmt::format("at least {}", least));
+  };
+  require_share(options.sat_threshold(), kOptionsName, "sat_threshold");
+  require_share(options.sample_rate(), kOptionsName, "sample_rate");
+  require_at_least(1, "log_interval", options.log_interval());
+  require_at_least(1, "max_samples", options.max_samples().value_or(1));
+  require_at_least(1, "interpolation_downsampling", options.interpolation_downsampling());
+  require_at_least(0, "initial_epoch", options.initial_epoch());
+  check_choices(options);
+  check_device(options);
+  check_kinds(options);
+}
+
+/// The options of a tracker, checked, and what follows from them. Never changes.
+class Settings {
+ public:
+  /// @throws std::invalid_argument naming the first option out of its range, its value and the
+  /// range
+  explicit Settings(CheckLayerSatOptions given)
+      : options_(std::move(given)), statistics_(statistics_of(options_)) {
+    check_ranges(options_);
+    keeps_sample_ = need(Need::Embedding);
+    const bool in_float64 = need(Need::SmallEigenvalues);
+    products_ = options_.products().value_or(in_float64 ? Products::Float64 : Products::Float32);
+    features_.conv_method = options_.conv_method();
+    features_.timeseries_method = options_.timeseries_method();
+    features_.interpolation_strategy = options_.interpolation_strategy();
+    features_.interpolation_downsampling = options_.interpolation_downsampling();
+  }
+
+  [[nodiscard]] const CheckLayerSatOptions& options() const { return options_; }
+  [[nodiscard]] const std::vector<Statistic>& statistics() const { return statistics_; }
+  [[nodiscard]] const FeatureOptions& features() const { return features_; }
+  [[nodiscard]] Products products() const { return products_; }
+
+  /// Whether one of the statistics requested needs it.
+  [[nodiscard]] bool need(Need what) const {
+    return std::any_of(statistics_.begin(), statistics_.end(),
+                       [&](const Statistic& statistic) { return statistic.needs_the(what); });
+  }
+
+  /// need(Need::Embedding), which every forward asks.
+  [[nodiscard]] bool keeps_sample() const { return keeps_sample_; }
+
+ private:
+  const CheckLayerSatOptions options_;
+  const std::vector<Statistic> statistics_;
+  FeatureOptions features_;
+  Products products_;
+  bool keeps_sample_;
+};
+
+}  // namespace delve::detail

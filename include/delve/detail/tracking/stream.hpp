@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>  // std::int64_t
+#include <utility>  // std::pair
+#include <vector>   // std::vector
+
+#include <delve/covariance.hpp>
+#include <delve/detail/tracking/row_sample.hpp>
+#include <delve/mode.hpp>
+
+namespace delve::detail {
+
+/// What is known of a layer in one mode.
+template <typename Scalar>
+struct Stream {
+  Covariance<Scalar> covariance;
+  RowSample sample = {};           // empty unless a statistic needs it
+  std::int64_t calls = 0;          // never reset
+  std::int64_t samples_taken = 0;  // in this epoch
+};
+
+/// The streams of a layer, by mode, in the order of their first forward.
+template <typename Scalar>
+using Streams = std::vector<std::pair<Mode, Stream<Scalar>>>;
+
+}  // namespace delve::detail

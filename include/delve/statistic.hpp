@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>   // std::find
+#include <cstdint>     // std::int64_t
+#include <functional>  // std::function
+#include <optional>    // std::optional
+#include <string>      // std::string
+#include <utility>     // std::move
+#include <vector>      // std::vector
+
+#include <Eigen/Core>
+
+#include <delve/mode.hpp>
+#include <delve/record.hpp>
+#include <delve/spectrum.hpp>
+
+namespace delve {
+
+/// What a statistic is computed from: one layer in one mode. The pointers are null unless the
+/// statistic itself needs what they point to.
+struct LayerMeasurement {
+  const Spectrum& spectrum;
+  double trace;          ///< of Σ, by its diagonal
+  std::int64_t samples;  ///< n
+  double threshold;      ///< of explained variance, in (0, 1]; what follows '@' where that is one
+  IdimRule idim_rule;
+  std::int64_t count = 0;                       ///< what follows '@' where that is a number; else 0
+  const Eigen::VectorXd* variances = nullptr;   ///< (d): the diagonal of Σ
+  const Eigen::MatrixXd* covariance = nullptr;  ///< (d, d): Σ
+  /// (m, 2): m of the data points, centred, on the two leading eigenvectors of Σ.
+  const Eigen::MatrixXd* embedding = nullptr;
+};
+
+/// What a statistic needs besides the leading eigenvalues; each costs something.
+enum class Need {
+  SmallEigenvalues,  ///< float32 products spoil them: products are formed in float64
+  Variances,
+  Covariance,  ///< d × d numbers leave the device
+  Embedding,   ///< data points are kept, and one eigenvalue problem more is solved, with vectors
+};
+
+/// What may follow a statistic's name: "lsat@0.9".
+enum class Parameter {
+  None,
+  Threshold,  ///< a share of the variance, above 0 and at most 1; without it sat_threshold holds
+  Count,      ///< an integer, at least 1; without it 0
+};
+
+/// A number, or an array of numbers, that describes a layer in one mode:
+///
+///     Statistic::number("tail", "tail-share", tail_share).shown_as(ValueKind::Share)
+///         .needing({Need::SmallEigenvalues})
+struct Statistic {
+  using Number = std::function<double(const LayerMeasurement&)>;
+  using Array = std::function<Eigen::MatrixXd(const LayerMeasurement&)>;
+
+  std::string name;      ///< by which it is requested: "lsat"
+  std::string quantity;  ///< in files: "saturation"; without '_' and '@', which end it there
+  Number value;          ///< missing_value() where there is none
+  std::vector<Need> needs = {};
+  Parameter parameter = Parameter::None;
+  Array array = {};               ///< in the place of value; no rows: missing
+  std::optional<Mode> only = {};  ///< unset: in all modes
+  ValueKind kind = ValueKind::Number;
+  ArrayKind array_kind = ArrayKind::Matrix;
+
+  [[nodiscard]] static Statistic number(std::string name, std::string quantity, Number value) {
+    return {std::move(name), std::move(quantity), std::move(value)};
+  }
+  [[nodiscard]] static Statistic numbers(std::string name, std::string quantity, ArrayKind kind,
+                                         Array array) {
+    Statistic statistic{std::move(name), std::move(quantity), {}};
+    statistic.array = std::move(array);
+    statistic.array_kind = kind;
+    return statistic;
+  }
+  [[nodiscard]] Statistic shown_as(ValueKind what) && {
+    kind = what;
+    return std::move(*this);
+  }
+  [[nodiscard]] Statistic needing(std::vector<Need> what) && {
+    needs = std::move(what);
+    return std::move(*this);
+  }
+  [[nodiscard]] Statistic with(Parameter what) && {
+    parameter = what;
+    return std::move(*this);
+  }
+  [[nodiscard]] Statistic only_in(Mode mode) && {
+    only = mode;
+    return std::move(*this);
+  }
+
+  [[nodiscard]] bool needs_the(Need need) const {
+    return std::find(needs.begin(), needs.end(), need) != needs.end();
+  }
+};
+
+}  // namespace delve
