@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -226,6 +227,63 @@ TEST_CASE("What is odd is said once, and kept", "[tracker][problems]") {
           "conv, fc: batches with values that are not finite, or far too large, were left out");
   }
   CHECK(tracker.problems() == messages);
+}
+
+TEST_CASE("Layers without data are named once, while others have some", "[tracker][problems]") {
+  nn::Sequential model;
+  for (int i = 0; i < 9; ++i) model->push_back("part" + std::to_string(i), nn::Linear(4, 4));
+  std::vector<std::string> messages;
+  CheckLayerSat tracker("unused", "csv", model, quiet(&messages));
+  const auto run = [&](int part) {
+    model->ptr(static_cast<std::size_t>(part))->as<nn::Linear>()->forward(torch::randn({50, 4}));
+  };
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    model->train();
+    run(0);
+    run(1);
+    model->eval();
+    run(0);
+    tracker.add_saturations();
+  }
+  REQUIRE(messages.size() == 2);
+  CHECK(messages[0].find("part2, part3, part4 and 4 more (all in problems()): saw no data while "
+                         "other layers did. Likely causes: ") == 0);
+  CHECK(messages[1].find("part1: saw data in training and none in evaluation") == 0);
+  const std::vector<std::string> problems = tracker.problems();
+  REQUIRE(problems.size() == 2);
+  CHECK(problems[0].find("part2, part3, part4, part5, part6, part7, part8: saw no data") == 0);
+  run(2);  // what is seen later is no problem any more, nor is it reported again
+  tracker.add_saturations();
+  CHECK(messages.size() == 2);
+}
+
+TEST_CASE("Part of an epoch is marked, reported or dropped at the end", "[tracker][writers]") {
+  using delve::PartialEpoch;
+  const auto choice = GENERATE(PartialEpoch::Mark, PartialEpoch::Report, PartialEpoch::Drop);
+  const bool throws = GENERATE(false, true);
+  CAPTURE(static_cast<int>(choice), throws);
+  std::vector<EpochRecord> written;
+  auto writer = std::make_shared<delve::FunctionWriter>(
+      [&](const EpochRecord& record) { written.push_back(record); });
+  Net net;
+  try {
+    CheckLayerSat tracker("unused", writer, net, quiet().nosave(false).partial_epoch(choice));
+    net->forward(pictures(100));
+    tracker.add_saturations();
+    net->forward(pictures(7));
+    if (throws) throw std::runtime_error("out of data");
+  } catch (const std::runtime_error&) {
+  }
+  if (choice == PartialEpoch::Drop) {
+    CHECK(written.size() == 1);
+    return;
+  }
+  REQUIRE(written.size() == 2);
+  CHECK(find(written[1], "fc", Mode::Train)->samples == 7);
+  const std::vector<std::pair<std::string, double>> mark = {{"partial-epoch", 1}};
+  const bool is_marked = choice == PartialEpoch::Mark || throws;
+  CHECK((written[1].scalars == (is_marked ? mark : decltype(mark)())));
+  CHECK(written[0].scalars.empty());
 }
 
 TEST_CASE("A layer's width may change, which is said and does no harm", "[tracker][problems]") {

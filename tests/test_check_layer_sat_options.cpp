@@ -82,9 +82,11 @@ TEST_CASE("Options out of their range are named with the valid ones", "[tracker]
   CHECK_FALSE(at::hasGlobalCallbacks());
 }
 
-TEST_CASE("Every how manieth call is counted by layer and mode", "[tracker][options]") {
+TEST_CASE("Every Nth call is recorded by layer and mode, where that is the rule",
+          "[tracker][options]") {
   Net net;
-  CheckLayerSat tracker("unused", "csv", net, quiet().log_interval(3));
+  CheckLayerSat tracker("unused", "csv", net,
+                        quiet().log_interval(3).log_sampling(delve::LogSampling::Every));
   for (const bool training : {true, false, true, false, true, false, true}) {
     net->train(training);
     net->forward(pictures(10));
@@ -191,4 +193,69 @@ TEST_CASE("A layer's seed is the same with every standard library", "[tracker][o
   CHECK(delve::detail::fnv1a("") == 0xCBF29CE484222325U);
   CHECK(delve::detail::fnv1a("a") == 0xAF63DC4C8601EC8CU);
   CHECK(delve::detail::fnv1a("foobar") == 0x85944171F73967E8U);
+}
+
+TEST_CASE("One of N forwards is recorded, drawn by the seed", "[tracker][options][sampling]") {
+  const auto recorded = [](std::uint64_t seed, std::int64_t interval) {
+    const CheckLayerSatOptions options =
+        CheckLayerSatOptions().log_interval(interval).sample_seed(seed);
+    std::vector<std::int64_t> calls;
+    for (std::int64_t call = 0; call < 300 * interval; ++call) {
+      if (delve::detail::is_recorded(call, Mode::Train, options)) calls.push_back(call);
+    }
+    return calls;
+  };
+  for (const std::int64_t interval : {2, 3, 6, 7}) {
+    const std::vector<std::int64_t> calls = recorded(1, interval);
+    CAPTURE(interval);
+    REQUIRE(calls.size() == 300);
+    std::vector<int> places(static_cast<std::size_t>(interval));
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      CHECK(calls[i] / interval == static_cast<std::int64_t>(i));
+      ++places[static_cast<std::size_t>(calls[i] % interval)];
+    }
+    // Within five standard deviations of a fair draw.
+    const double share = 300.0 / static_cast<double>(interval);
+    for (const int count : places) CHECK(std::abs(count - share) < 5 * std::sqrt(share));
+    CHECK(calls == recorded(1, interval));
+    CHECK(calls != recorded(2, interval));
+  }
+}
+
+TEST_CASE("The interval meets no pattern of calls that repeat within a step",
+          "[tracker][options][sampling]") {
+  // A discriminator runs three times a step: on real data, which fill few directions, and twice on
+  // fake ones, which fill others. With every third or sixth call only one of these is seen.
+  constexpr int kSteps = 120;
+  const auto mean_idim = [&](std::int64_t interval, delve::LogSampling sampling, int seeds) {
+    double sum = 0;
+    for (int seed = 0; seed < seeds; ++seed) {
+      torch::manual_seed(5);
+      torch::nn::Linear layer(12, 12);
+      const torch::NoGradGuard no_grad;
+      layer->weight.copy_(torch::eye(12));
+      CheckLayerSat tracker(
+          "unused", "csv", layer,
+          quiet().stats({"idim"}).log_interval(interval).log_sampling(sampling).sample_seed(
+              static_cast<std::uint64_t>(seed)));
+      const torch::Tensor masks = torch::zeros({3, 12});
+      masks[0].slice(0, 0, 1).fill_(1);
+      masks[1].slice(0, 1, 4).fill_(1);
+      masks[2].slice(0, 4, 7).fill_(1);
+      for (int step = 0; step < kSteps; ++step) {
+        for (int call = 0; call < 3; ++call) layer(torch::randn({16, 12}) * masks[call]);
+      }
+      sum += tracker.add_saturations().layers.at(0).values.at(0).value;
+    }
+    return sum / seeds;
+  };
+  const double all = mean_idim(1, delve::LogSampling::Random, 1);
+  CHECK(all == 7);
+  for (const std::int64_t interval : {2, 3, 5, 6}) {
+    CAPTURE(interval);
+    // So many forwards of three kinds, drawn fairly, show all seven directions.
+    CHECK(mean_idim(interval, delve::LogSampling::Random, 20) == Approx(all).margin(0.05));
+  }
+  CHECK(mean_idim(3, delve::LogSampling::Every, 1) < 4);
+  CHECK(mean_idim(6, delve::LogSampling::Every, 1) < 4);
 }

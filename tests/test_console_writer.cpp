@@ -118,3 +118,21 @@ TEST_CASE("A stream that takes nothing is told of once, and silences nothing els
   CHECK(messages[0].find("its stream failed") != std::string::npos);
   CHECK(full.good());
 }
+
+TEST_CASE("Layers without data are named below the table, long names shortened", "[console]") {
+  std::ostringstream out;
+  delve::ConsoleOptions options;
+  options.out = &out;
+  options.title = "run";
+  delve::ConsoleWriter writer(options);
+  const std::string name = std::string(60, 'x') + ".weights";
+  std::vector<delve::LayerRecord> layers = {delve_test::layer(name, Mode::Train, {0.5})};
+  for (const char* unused : {"a", "b", "c", "d", "e"}) {
+    layers.push_back({unused, Mode::Train, 0, 0, delve::Status::NoData, {}});
+  }
+  writer.write(delve_test::record(3, {}, layers));
+  CHECK_THAT(out.str(), ContainsSubstring("run, epoch 3"));
+  CHECK_THAT(out.str(), ContainsSubstring("\n  no data: a, b, c and 2 more\n"));
+  CHECK_THAT(out.str(), ContainsSubstring("x.weights") && ContainsSubstring("…") &&
+                            !ContainsSubstring(std::string(41, 'x')));
+}

@@ -282,7 +282,8 @@ TEST_CASE("Two writers of one table leave it whole, and each tells of the other"
   CHECK(read(savefile + ".csv") == ";the second\n0;0\n1;1\n2;2\n3;3\n");
   for (const Watched* watched : {&first, &second}) {
     REQUIRE(watched->messages.size() == 1);
-    CHECK(watched->messages[0].find("run.csv\" was modified or removed by another writer or process") !=
+    CHECK(watched->messages[0].find(
+              "run.csv\" was modified or removed by another writer or process") !=
           std::string::npos);
     CHECK(watched->messages[0].find("need a savefile each") != std::string::npos);
   }

@@ -141,8 +141,9 @@ const std::vector<std::string> kWithoutDet = {"lsat", "idim", "trc", "dtrc"};
 TEMPLATE_TEST_CASE("A perceptron's numbers are Delve's", "[reference]", float, double) {
   const auto all = CheckLayerSatOptions().stats(kAllStats);
   check_case<TestType>("mlp_all_stats", make_mlp(), "mlp.0", all);
-  check_case<TestType>("mlp_log_interval", make_mlp(), "mlp.0",
-                       CheckLayerSatOptions(all).log_interval(2));
+  check_case<TestType>(
+      "mlp_log_interval", make_mlp(), "mlp.0",
+      CheckLayerSatOptions(all).log_interval(2).log_sampling(delve::LogSampling::Every));
   check_case<TestType>("mlp_max_samples", make_mlp(), "mlp.0",
                        CheckLayerSatOptions(all).max_samples(100));
 }

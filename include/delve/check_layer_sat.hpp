@@ -6,7 +6,7 @@
 #include <chrono>        // std::chrono::steady_clock
 #include <cstddef>       // std::size_t
 #include <cstdint>       // std::int64_t
-#include <exception>     // std::exception
+#include <exception>     // std::exception, std::uncaught_exceptions
 #include <future>        // std::async, std::promise, std::shared_future
 #include <iostream>      // std::cerr
 #include <limits>        // std::numeric_limits
@@ -185,8 +185,9 @@ class CheckLayerSat {
   /// @throws std::logic_error after close()
   void save();
 
-  /// Stops, reports what came since the last add_saturations() as a last epoch, and closes the
-  /// writers. A second call does nothing. Never throws.
+  /// Stops, reports what came since the last add_saturations() as a last epoch, marked as a part of
+  /// one (CheckLayerSatOptions::partial_epoch), and closes the writers. A second call does nothing.
+  /// Never throws.
   void close() noexcept;
 
   /// The memory that each layer's data takes on its device now, in bytes: sums of d × d numbers a
@@ -244,6 +245,7 @@ class CheckLayerSat {
   mutable std::mutex last_mutex_;  // guards last_
   std::optional<EpochRecord> last_;
   std::int64_t epoch_;
+  const int exceptions_ = std::uncaught_exceptions();  // under way when it was made
   std::atomic<bool> is_recording_{false};
   std::atomic<bool> is_closed_{false};
 };
@@ -386,7 +388,13 @@ void CheckLayerSat<Scalar>::close() noexcept {
   attempt("waiting", [&] { wait(); });
   attempt("stopping", [&] { stop(); });
   attempt("the last epoch", [&] {
-    if (scalars_.empty() && !saw_data()) return;
+    const bool has_data = saw_data();
+    if (has_data && options().partial_epoch() == PartialEpoch::Drop) return;
+    if (scalars_.empty() && !has_data) return;
+    const bool is_thrown = std::uncaught_exceptions() > exceptions_;
+    if (has_data && (is_thrown || options().partial_epoch() == PartialEpoch::Mark)) {
+      add_scalar("partial-epoch", 1);
+    }
     finish_epoch(end_epoch());
   });
   attempt("saving", [&] { write_unsaved(); });

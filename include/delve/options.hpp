@@ -27,6 +27,23 @@ enum class ModeSource {
   Root,   ///< that of the module handed to the tracker
 };
 
+/// Which of the forwards of a layer log_interval records.
+enum class LogSampling {
+  Random,  ///< of each N that follow one another one, drawn by sample_seed: what repeats within a
+           ///< step, as a discriminator that sees real and fake in turn, meets no pattern in the
+           ///< choice
+  Every,   ///< every Nth, as Delve (Python) does
+};
+
+/// What close() does with data that came since the last add_saturations(): part of an epoch, as a
+/// test after the loop is, or a training that an exception broke off.
+enum class PartialEpoch {
+  Mark,    ///< it is reported, with a scalar "partial-epoch" that is 1
+  Report,  ///< it is reported as any other epoch; marked all the same where an exception is under
+           ///< way
+  Drop,    ///< it is not reported
+};
+
 /// Says of a layer whether it is to be tracked. It is asked once, at construction.
 using LayerFilter = std::function<bool(const FoundLayer& layer)>;
 
@@ -48,8 +65,11 @@ struct CheckLayerSatOptions {
   /// Which number lsat and idim count.
   TORCH_ARG(IdimRule, idim_rule) = IdimRule::ExplainedVariance;
 
-  /// Record every Nth forward of a layer, the modes counted apart; >= 1.
+  /// Record one of N forwards of a layer, the modes counted apart; >= 1.
   TORCH_ARG(std::int64_t, log_interval) = 1;
+
+  /// Which one.
+  TORCH_ARG(LogSampling, log_sampling) = LogSampling::Random;
 
   /// How many samples (elements of a batch) a layer takes in each mode until the next
   /// add_saturations(); >= 1. Unset: all.
@@ -59,7 +79,7 @@ struct CheckLayerSatOptions {
   /// at random: (0, 1]. It saves about as much time; what it costs is told in docs/performance.md.
   TORCH_ARG(double, sample_rate) = 1;
 
-  /// Of that draw. The same seed takes the same data points.
+  /// Of that draw and of log_sampling's. The same seed takes the same data points.
   TORCH_ARG(std::uint64_t, sample_seed) = 0;
 
   /// What a convolution's output contributes.
@@ -99,6 +119,9 @@ struct CheckLayerSatOptions {
   /// Whether add_saturations() forgets the data it reported. Otherwise each report is of all data
   /// since the start.
   TORCH_ARG(bool, reset_covariance) = true;
+
+  /// What close() does with part of an epoch.
+  TORCH_ARG(PartialEpoch, partial_epoch) = PartialEpoch::Mark;
 
   /// Whether nothing is written: no writer is made; read the values from add_saturations().
   TORCH_ARG(bool, nosave) = false;

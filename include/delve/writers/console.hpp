@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::clamp, std::find, std::max
+#include <algorithm>    // std::any_of, std::clamp, std::find, std::max, std::min
 #include <array>        // std::array
 #include <cmath>        // std::lround
-#include <cstddef>      // std::size_t
+#include <cstddef>      // std::ptrdiff_t, std::size_t
 #include <cstdint>      // std::int64_t
+#include <filesystem>   // std::filesystem::path
 #include <iostream>     // std::cout
 #include <memory>       // std::make_shared
 #include <ostream>      // std::ostream
@@ -16,6 +17,7 @@
 #include <vector>       // std::vector
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>  // fmt::join
 
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
@@ -29,21 +31,24 @@ namespace delve {
 struct ConsoleOptions {
   /// Where tables go. It must outlive the writer.
   std::ostream* out = &std::cout;
+  /// What the heading of each table begins with, such as the run's name; empty: nothing.
+  std::string title = {};
   /// Whether bars are drawn of Unicode's block elements, in eighths of a character; else of '#'.
   bool unicode = true;
 };
 
 /// Prints a table at the end of each epoch: a line a layer, with its width d, and for training and
 /// evaluation, and each other mode, where there was any, the number of data points n, its
-/// statistics, and its saturation as a bar. A table that its stream does not take is lost, which is
-/// reported once.
+/// statistics, and its saturation as a bar. Layers without data are named below it. A table that
+/// its stream does not take is lost, which is reported once.
 class ConsoleWriter final : public Writer {
  public:
   explicit ConsoleWriter(const ConsoleOptions& options = {}) : options_(options) {}
 
  protected:
   void write_epoch(const EpochRecord& record) override {
-    std::string text = fmt::format("\nepoch {}", record.epoch);
+    std::string text = fmt::format("\n{}{}epoch {}", detail::one_line(options_.title),
+                                   options_.title.empty() ? "" : ", ", record.epoch);
     for (const auto& [name, value] : record.scalars) {
       text += fmt::format("   {} {}", detail::one_line(name), detail::number_text(value, "{:.4g}"));
     }
@@ -54,6 +59,7 @@ class ConsoleWriter final : public Writer {
 
  private:
   static constexpr std::size_t kBarWidth = 16;
+  static constexpr std::size_t kLongestName = 40;
 
   struct Column {
     std::string title;
@@ -63,10 +69,17 @@ class ConsoleWriter final : public Writer {
 
   [[nodiscard]] std::string table_of(const EpochRecord& record) const {
     const std::vector<Mode> modes = modes_of(record);
+    std::vector<std::string> without_data;
     std::vector<std::string> names;  // of all layers, those of several modes once
     for (const LayerRecord& layer : record.layers) {
-      if (std::find(names.begin(), names.end(), layer.layer) == names.end()) {
-        names.push_back(layer.layer);
+      const auto is_same = [&](const LayerRecord& other) { return other.layer == layer.layer; };
+      const bool has_data =
+          std::any_of(record.layers.begin(), record.layers.end(), [&](const LayerRecord& other) {
+            return is_same(other) && (other.status != Status::NoData || other.skipped_batches > 0);
+          });
+      std::vector<std::string>& list = has_data ? names : without_data;
+      if (std::find(list.begin(), list.end(), layer.layer) == list.end()) {
+        list.push_back(layer.layer);
       }
     }
     std::vector<Column> columns = {{"layer", false, {}}, {"d", true, {}}};
@@ -75,11 +88,20 @@ class ConsoleWriter final : public Writer {
       for (const Mode mode : modes) {
         if (layer == nullptr) layer = find(record, name, mode);
       }
-      columns[0].cells.push_back(detail::one_line(name));
+      columns[0].cells.push_back(detail::shortened(detail::one_line(name), kLongestName));
       columns[1].cells.push_back(layer->width == 0 ? "" : fmt::to_string(layer->width));
     }
     for (const Mode mode : modes) add_mode(record, mode, names, columns);
-    return laid_out(columns);
+    std::string text = laid_out(columns);
+    if (without_data.empty()) return text;
+    for (std::string& name : without_data) name = detail::one_line(name);
+    constexpr std::ptrdiff_t most = 3;
+    const auto count = static_cast<std::ptrdiff_t>(without_data.size());
+    text += fmt::format(
+        "  no data: {}",
+        fmt::join(without_data.begin(), without_data.begin() + std::min(most, count), ", "));
+    if (count > most) text += fmt::format(" and {} more", count - most);
+    return text + "\n";
   }
 
   static const LayerRecord* find(const EpochRecord& record, const std::string& name, Mode mode) {

@@ -25,23 +25,6 @@ inline std::string readable(std::string_view quantity) {
   return words;
 }
 
-/// The text, or its beginning and end where it has more code points than `most`.
-inline std::string shortened(std::string_view text, std::size_t most) {
-  const std::size_t width = text_width(text);
-  if (width <= most || most == 0) return std::string(text);
-  // The end of a layer's name tells it from its neighbours, so it keeps more of that.
-  const std::size_t at_begin = (most - 1) / 3;
-  const std::size_t end_at = width - (most - 1 - at_begin);
-  std::string kept;
-  std::size_t place = 0;  // of the code point, from 1
-  for (const char c : text) {
-    const bool begins = (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-    if (begins && ++place == at_begin + 1) kept.append("…");
-    if (place <= at_begin || place > end_at) kept.push_back(c);
-  }
-  return kept;
-}
-
 /// A gnuplot string that shows this text, whatever is in it. Between single quotes gnuplot obeys
 /// nothing. A quote within becomes a typographic one: doubled, as the manual has it, it would end
 /// the string where it comes first (gnuplot 5.4).

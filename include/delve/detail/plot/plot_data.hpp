@@ -34,7 +34,7 @@ inline std::vector<PlotData> plot_data(const EpochRecord& record, Mode mode) {
   std::vector<PlotData> all;
   std::vector<std::string> layers;
   for (const LayerRecord& layer : record.layers) {
-    if (layer.mode != mode) continue;
+    if (layer.mode != mode || layer.status == Status::NoData) continue;
     layers.push_back(layer.layer);
     for (const Value& value : layer.values) {
       const std::string stat = picture_stat(value);

@@ -29,6 +29,23 @@ inline std::size_t text_width(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), begins_code_point));
 }
 
+/// The text, or its beginning and end where it has more code points than `most`.
+inline std::string shortened(std::string_view text, std::size_t most) {
+  const std::size_t width = text_width(text);
+  if (width <= most || most == 0) return std::string(text);
+  // The end of a layer's name tells it from its neighbours, so it keeps more of that.
+  const std::size_t at_begin = (most - 1) / 3;
+  const std::size_t end_at = width - (most - 1 - at_begin);
+  std::string kept;
+  std::size_t place = 0;  // of the code point, from 1
+  for (const char c : text) {
+    const bool begins = (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+    if (begins && ++place == at_begin + 1) kept.append("…");
+    if (place <= at_begin || place > end_at) kept.push_back(c);
+  }
+  return kept;
+}
+
 /// The text on one line: control characters, which a terminal would obey, become blanks.
 inline std::string one_line(std::string_view text) {
   std::string line(text);

@@ -3,6 +3,7 @@
 
 #include <algorithm>  // std::any_of, std::find
 #include <cstdint>    // std::int64_t
+#include <optional>   // std::optional
 #include <string>     // std::string
 #include <vector>     // std::vector
 
@@ -10,6 +11,7 @@
 
 #include <delve/detail/tracking/observed_layer.hpp>
 #include <delve/detail/tracking/problems.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
 
 namespace delve::detail {
@@ -39,16 +41,46 @@ inline bool is_name_of_value(const EpochRecord& record, const std::string& name)
   return false;
 }
 
-/// Tells what a reader of the record must know to trust it, once for each layer.
+/// Reports layers that saw no data while others did: in any mode, or in evaluation alone.
+inline void review_missing_layers(const EpochRecord& record, Problems& problems) {
+  const auto saw_data = [&](const std::string& name, std::optional<Mode> mode) {
+    return std::any_of(record.layers.begin(), record.layers.end(), [&](const LayerRecord& it) {
+      return it.layer == name && it.samples + it.skipped_batches > 0 && (!mode || it.mode == *mode);
+    });
+  };
+  problems.tell_once_of(
+      layers_where(record,
+                   [&](const LayerRecord& it) { return !saw_data(it.layer, std::nullopt); }),
+      "saw no data while other layers did. Likely causes: it is not part of the forward (an unused "
+      "head, a copy, a module that was replaced); its weights are computed anew in each forward "
+      "and "
+      "are not assigned to it; or a fused operator does its work");
+  const std::vector<Mode> modes = modes_of(record);
+  const bool has_both = std::find(modes.begin(), modes.end(), Mode::Train) != modes.end() &&
+                        std::find(modes.begin(), modes.end(), Mode::Eval) != modes.end();
+  if (!has_both) return;
+  problems.tell_once_of(
+      layers_where(record,
+                   [&](const LayerRecord& it) {
+                     return saw_data(it.layer, Mode::Train) && !saw_data(it.layer, Mode::Eval);
+                   }),
+      "saw data in training and none in evaluation, while other layers did. Likely causes: in "
+      "eval() a fused operator does its work (torch._transformer_encoder_layer_fwd), or it is used "
+      "in training alone");
+}
+
+/// Reports what a reader of the record must know to trust it, once for each layer.
 inline void review_epoch(const EpochRecord& record, const std::vector<LayerReport>& reports,
                          Problems& problems) {
   if (record.layers.empty()) {
     problems.tell_once(
         "no data",
-        fmt::format("epoch {}: no layer saw data since the last add_saturations(). Was the model "
-                    "run only while the tracker was stopped, or was it another one that ran: a "
-                    "clone, a replica of data_parallel, a module made anew?",
-                    record.epoch));
+        fmt::format(
+            "epoch {}: no layer saw data since the last add_saturations(). Was the model "
+            "run only while the tracker was stopped or paused, or under "
+            "at::RecordFunctionGuard(false) or at::DisableRecordFunctionGuard; or was it "
+            "another one that ran: a clone, a replica of data_parallel, a module made anew?",
+            record.epoch));
   }
   for (const auto& [scalar, number] : record.scalars) {
     if (!is_name_of_value(record, scalar)) continue;
@@ -70,6 +102,8 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
                    }),
       "fewer than 10 data points a dimension (n data points cannot show more than n - 1 "
       "directions), so that saturation may come out too low");
+
+  review_missing_layers(record, problems);
 
   std::vector<std::string> skipped;
   std::vector<std::string> frozen;

@@ -59,6 +59,24 @@ constexpr std::uint64_t fnv1a(std::string_view text) {
   return hash;
 }
 
+/// Whether the log_interval records a forward. The draw is the same for all layers, so that those
+/// that are called equally often record the same forwards.
+/// @param call its number in the mode, from 0
+inline bool is_recorded(std::int64_t call, Mode mode, const CheckLayerSatOptions& options) {
+  const std::int64_t interval = options.log_interval();
+  const std::int64_t place = call % interval;
+  if (interval == 1) return true;
+  if (options.log_sampling() == LogSampling::Every) return place == interval - 1;
+  // splitmix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA
+  // 2014).
+  std::uint64_t bits = options.sample_seed() + fnv1a(to_string(mode)) +
+                       0x9E3779B97F4A7C15U * (static_cast<std::uint64_t>(call / interval) + 1);
+  bits = (bits ^ (bits >> 30U)) * 0xBF58476D1CE4E5B9U;
+  bits = (bits ^ (bits >> 27U)) * 0x94D049BB133111EBU;
+  bits ^= bits >> 31U;
+  return bits % static_cast<std::uint64_t>(interval) == static_cast<std::uint64_t>(place);
+}
+
 /// What an epoch leaves of a layer.
 struct LayerReport {
   std::string layer;
@@ -293,7 +311,7 @@ void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mo
   const Settings& settings = observation_->settings;
   const CheckLayerSatOptions& options = settings.options();
   Stream<Scalar>& stream = stream_of(mode);
-  if (++stream.calls % options.log_interval() != 0) return;
+  if (!is_recorded(stream.calls++, mode, options)) return;
   at::Tensor rows = data_matrix(outputs, layout_, settings.features());
   if (options.max_samples()) {
     const std::int64_t left = *options.max_samples() - stream.samples_taken;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>      // std::size_t
 #include <functional>   // std::function
 #include <iostream>     // std::cerr
 #include <mutex>        // std::mutex
@@ -9,6 +10,9 @@
 #include <string_view>  // std::string_view
 #include <utility>      // std::move
 #include <vector>       // std::vector
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>  // fmt::join
 
 namespace delve::detail {
 
@@ -22,37 +26,48 @@ class Problems {
   explicit Problems(Handler handler) : handler_(std::move(handler)) {}
 
   /// The handler is called with no lock held, and may use the tracker. What it throws is dropped.
-  /// @param key what the problem is called; a second one of that name is not told
-  void tell_once(std::string key, const std::string& message) {
+  /// @param key what the problem is called; a second one of that name is not reported
+  /// @param message for messages()
+  /// @param heard what the handler is told instead; empty: the same
+  void tell_once(std::string key, const std::string& message, std::string heard = {}) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (!told_.insert(std::move(key)).second) return;
       messages_.push_back(message);
     }
+    if (heard.empty()) heard = message;
     if (!handler_) {
-      std::cerr << "delve: " << message << '\n';
+      std::cerr << "delve: " << heard << '\n';
       return;
     }
     try {
-      handler_(message);
+      handler_(heard);
     } catch (...) {
-      std::cerr << "delve: " << message << "\ndelve: on_warning threw when it was told this\n";
+      std::cerr << "delve: " << heard << "\ndelve: on_warning threw when it was told this\n";
     }
   }
 
-  /// Tells of a problem that several things may have, of each of them once.
+  /// Reports a problem that several things may have, for each of them once. Of many the handler
+  /// hears three names and how many more there are; messages() has all.
   /// @param names of those that have it now
   /// @param sentence that says it of them, without the names
   void tell_once_of(const std::vector<std::string>& names, const std::string& sentence) {
-    std::string news;
+    std::vector<std::string> news;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       for (const std::string& name : names) {
-        if (!told_.insert(sentence + name).second) continue;
-        news.append(news.empty() ? "" : ", ").append(name);
+        if (told_.insert(sentence + name).second) news.push_back(name);
       }
     }
-    if (!news.empty()) tell_once(news + sentence, news + ": " + sentence);
+    if (news.empty()) return;
+    const std::string all = fmt::format("{}", fmt::join(news, ", "));
+    constexpr std::size_t heard = 3;
+    const std::string some =
+        news.size() <= heard + 1
+            ? all
+            : fmt::format("{} and {} more (all in problems())",
+                          fmt::join(news.begin(), news.begin() + heard, ", "), news.size() - heard);
+    tell_once(all + sentence, all + ": " + sentence, some + ": " + sentence);
   }
 
   /// All messages so far, in the order of their appearance.

@@ -90,6 +90,9 @@ inline void check_choices(const CheckLayerSatOptions& options) {
   require_enumerator("interpolation_strategy",
                      options.interpolation_strategy().value_or(Interpolation::Nearest),
                      Interpolation::Area, "unset, Nearest, Bilinear, Bicubic or Area");
+  require_enumerator("log_sampling", options.log_sampling(), LogSampling::Every, "Random or Every");
+  require_enumerator("partial_epoch", options.partial_epoch(), PartialEpoch::Drop,
+                     "Mark, Report or Drop");
   require_enumerator("mode_from", options.mode_from(), ModeSource::Root, "Layer or Root");
   require_enumerator("products", options.products().value_or(Products::Float32), Products::Float64,
                      "unset, Float32 or Float64");
