@@ -226,6 +226,124 @@ TEST_CASE("A tied decoder is no forward of the encoder", "[hook][tied]") {
   CHECK(events.count() == 0);
 }
 
+TEST_CASE("The way back through a convolution is no forward of it", "[hook][tied]") {
+  torch::manual_seed(5);
+  // As many channels in as out: the weight fits both ways, and the shapes tell nothing.
+  const auto check = [](auto forward_module, auto transposed_module, const torch::Tensor& input) {
+    Events conv_events;
+    Events transposed_events;
+    const auto a = register_forward_hook(forward_module, conv_events.hook());
+    const auto b = register_forward_hook(transposed_module, transposed_events.hook());
+    const auto decoded = [&](const torch::Tensor& code, const torch::Tensor& weight) {
+      switch (input.dim()) {
+        case 3:
+          return torch::conv_transpose1d(code, weight);
+        case 4:
+          return torch::conv_transpose2d(code, weight);
+        default:
+          return torch::conv_transpose3d(code, weight);
+      }
+    };
+    const auto encoded = [&](const torch::Tensor& code, const torch::Tensor& weight) {
+      switch (input.dim()) {
+        case 3:
+          return torch::conv1d(code, weight);
+        case 4:
+          return torch::conv2d(code, weight);
+        default:
+          return torch::conv3d(code, weight);
+      }
+    };
+    CAPTURE(input.sizes());
+    const torch::Tensor code = forward_module(input);
+    decoded(code, forward_module->weight).square().sum().backward();
+    CHECK(conv_events.count() == 1);
+    const torch::Tensor wide = transposed_module(input);
+    encoded(wide, transposed_module->weight).square().sum().backward();
+    CHECK(transposed_events.count() == 1);
+    CHECK(conv_events.count() == 1);
+
+    // Traced modules call this operator for both; its argument tells which it is.
+    const auto spatial = static_cast<std::size_t>(input.dim() - 2);
+    const std::vector<std::int64_t> ones(spatial, 1);
+    const std::vector<std::int64_t> zeros(spatial, 0);
+    const auto traced = [&](const torch::Tensor& weight, bool transposed) {
+      torch::_convolution(input, weight, {}, ones, zeros, ones, transposed, zeros, 1, false, false,
+                          true, true);
+      torch::convolution(input, weight, {}, ones, zeros, ones, transposed, zeros, 1);
+    };
+    traced(forward_module->weight, /*transposed=*/true);
+    traced(transposed_module->weight, /*transposed=*/false);
+    CHECK(conv_events.count() == 1);
+    CHECK(transposed_events.count() == 1);
+    traced(forward_module->weight, /*transposed=*/false);
+    CHECK(conv_events.count() == 3);
+    traced(transposed_module->weight, /*transposed=*/true);
+    CHECK(transposed_events.count() == 3);
+  };
+  check(nn::Conv1d(nn::Conv1dOptions(8, 8, 3).bias(false)),
+        nn::ConvTranspose1d(nn::ConvTranspose1dOptions(8, 8, 3).bias(false)),
+        torch::randn({2, 8, 7}));
+  check(nn::Conv2d(nn::Conv2dOptions(8, 8, 3).bias(false)),
+        nn::ConvTranspose2d(nn::ConvTranspose2dOptions(8, 8, 3).bias(false)),
+        torch::randn({2, 8, 7, 7}));
+  check(nn::Conv3d(nn::Conv3dOptions(8, 8, 3).bias(false)),
+        nn::ConvTranspose3d(nn::ConvTranspose3dOptions(8, 8, 3).bias(false)),
+        torch::randn({2, 8, 7, 7, 7}));
+}
+
+TEST_CASE("A traced decoder is no forward of its encoder", "[hook][tied]") {
+  nn::Conv2d conv(nn::Conv2dOptions(8, 8, 3).bias(false));
+  torch::jit::Module decoder("decoder");
+  decoder.register_parameter("weight", conv->weight, /*is_buffer=*/false);
+  decoder.define(
+      "def forward(self, x):\n  return torch._convolution(x, self.weight, None, [1, 1], [0, 0], "
+      "[1, 1], True, [0, 0], 1, False, False, True, True)\n");
+  Events events;
+  const auto handle = register_forward_hook(conv, events.hook());
+  for (int step = 0; step < 4; ++step) {  // interpreted first, optimised later
+    const torch::Tensor code = conv(torch::randn({2, 8, 7, 7}));
+    decoder.forward({code}).toTensor().square().sum().backward();
+    CHECK(events.count() == step + 1);
+  }
+}
+
+TEST_CASE("What an operator of another kind does inside is no forward", "[hook]") {
+  torch::manual_seed(6);
+  nn::Linear input_gates(nn::LinearOptions(5, 28).bias(false));
+  nn::Linear hidden_gates(7, 28);
+  Events events;
+  const auto a = register_forward_hook(input_gates, events.hook());
+  const auto b = register_forward_hook(hidden_gates, events.hook());
+  // An LSTM made of the weights of Linears: their products happen inside its operator.
+  const std::vector<torch::Tensor> states = {torch::randn({3, 7}), torch::randn({3, 7})};
+  torch::lstm_cell(torch::randn({3, 5}), states, input_gates->weight, hidden_gates->weight,
+                   torch::zeros({28}), hidden_gates->bias);
+  const std::vector<torch::Tensor> stacked = {states[0].unsqueeze(0), states[1].unsqueeze(0)};
+  const std::vector<torch::Tensor> weights = {input_gates->weight, hidden_gates->weight,
+                                              torch::zeros({28}), hidden_gates->bias};
+  torch::lstm(torch::randn({4, 3, 5}), stacked, weights, true, 1, 0.0, true, false, false);
+  CHECK(events.count() == 0);
+  input_gates(torch::randn({3, 5}));
+  hidden_gates(states[0]);
+  CHECK(events.count() == 2);
+}
+
+TEST_CASE("A scope that the program names hides no forward", "[hook]") {
+  nn::Linear linear(4, 4);
+  Events events;
+  const auto handle = register_forward_hook(linear, events.hook());
+  {
+    RECORD_FUNCTION("block", std::vector<c10::IValue>());
+    linear(torch::randn({2, 4}));
+    linear(torch::randn({2, 3, 4}));
+  }
+  CHECK(events.count() == 2);
+  const torch::NoGradGuard no_grad;
+  linear(torch::randn({2, 4}));
+  CHECK(events.count() == 3);
+}
+
 TEST_CASE("The mode is the module's own, whatever the grad mode", "[hook][mode]") {
   nn::Linear linear(3, 3);
   Events events;

@@ -45,6 +45,10 @@ struct ForwardOperator {
   bool is_transposed = false;  ///< the weight is handed over as weight.t()
   /// The module adds its bias to the result in place, by the operator that comes next.
   bool bias_follows = false;
+  /// Where the operator is that of convolutions and transposed ones alike: the place of the flag
+  /// that tells them apart, and its value here. -1: no such flag.
+  int flag = -1;
+  bool flag_value = false;
 };
 
 /// A kind of layer: how to recognise it, and how its forward looks from below. LibTorch's modules
@@ -143,11 +147,15 @@ LayerKind kind_with_bias(std::string_view name, LayerFamily family, int position
           "bias", is_a<Impl>, weight_of<Impl>, bias_of<Impl>, always_batch_first};
 }
 
-/// A convolution. Traced modules call _convolution, which all others call within their operator.
+/// A convolution, or a transposed one. Traced modules call _convolution for either, and so do all
+/// others within their operator.
 template <typename Impl>
 LayerKind convolution(std::string_view name, int position_axes, std::string_view op) {
+  const bool is_transposed = op.find("transpose") != std::string_view::npos;
   return kind_with_bias<Impl>(name, LayerFamily::Convolution, position_axes, true,
-                              {{op, 0, 1, 2}, {"aten::_convolution", 0, 1, 2}});
+                              {{op, 0, 1, 2},
+                               {"aten::_convolution", 0, 1, 2, false, false, 6, is_transposed},
+                               {"aten::convolution", 0, 1, 2, false, false, 6, is_transposed}});
 }
 
 /// The weights are a list behind that of the states; a packed sequence has one argument more.
@@ -188,8 +196,8 @@ LayerKind batch_norm(std::string_view name) {
 }  // namespace detail
 
 /// The table of all kinds, and the one place to add one. Operators as LibTorch 1.13.1 to 2.15.0
-/// call them (torch/nn/functional/*.h and nn/modules/rnn.cpp). Of a convolution's or an LSTM's
-/// inner operators none is listed under that kind: only the outermost one counts.
+/// call them (torch/nn/functional/*.h and nn/modules/rnn.cpp). Only an outermost operator counts;
+/// what an operator calls within itself need not be listed, nor told from a forward.
 inline const std::vector<LayerKind>& layer_kinds() {
   using namespace torch::nn;
   using namespace detail;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>    // std::any_of, std::none_of, std::remove_if
+#include <cstring>      // std::strncmp
 #include <memory>       // std::unique_ptr
 #include <string_view>  // std::string_view
 #include <utility>      // std::exchange, std::move
@@ -15,8 +16,10 @@
 #include <delve/module_view.hpp>
 
 // How forwards are recognised. LibTorch calls on_operator_start() and on_operator_end() around
-// every operator that a thread runs, nested ones included; a forward is the outermost operator that
-// takes a watched weight at the place where its kind of module hands it over (layer_kind.hpp).
+// every operator that a thread runs, nested ones included. A forward is an outermost operator, one
+// that no other operator calls, that takes a watched weight at the place where its kind of module
+// hands it over (layer_kind.hpp). A nested one never is: it is a step of the operator around it,
+// which is a forward itself, or something else such as the way back through a tied convolution.
 
 namespace delve::detail {
 
@@ -41,8 +44,29 @@ struct ThreadState {
   std::shared_ptr<const HookTable> table;
   std::unique_ptr<RecognisedForward> awaiting_bias;
   int backward_depth = 0;
-  bool in_forward = false;  // or in its hooks, whose own operators are of no interest
+  // How many operators of LibTorch are running within each other; hooks, whose own operators are of
+  // no interest, count as one.
+  int operator_depth = 0;
 };
+
+/// While it lives, the thread's operators are nested ones.
+class NestedScope {
+ public:
+  explicit NestedScope(ThreadState& thread) : thread_(thread) { ++thread_.operator_depth; }
+  NestedScope(const NestedScope&) = delete;
+  NestedScope& operator=(const NestedScope&) = delete;
+  ~NestedScope() { --thread_.operator_depth; }
+
+ private:
+  ThreadState& thread_;
+};
+
+/// Whether this is an operator of LibTorch's own. Others that are recorded are scopes that the
+/// user's program names, and its own operators: layers may run within these as they do without.
+inline bool is_libtorch_operator(const at::RecordFunction& function) {
+  constexpr std::string_view prefix = "aten::";
+  return std::strncmp(function.name(), prefix.data(), prefix.size()) == 0;
+}
 
 inline ThreadState& thread_state() {
   thread_local ThreadState state;
@@ -113,6 +137,7 @@ inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
       storage_of(input) == storage_of(weight)) {
     return {};
   }
+  if (op.flag >= 0 && !is_flag(inputs, op.flag, op.flag_value)) return {};
 
   const torch::Tensor bias = leading_tensor(inputs, op.bias);
   auto forward = std::make_unique<RecognisedForward>();
@@ -182,9 +207,8 @@ inline std::unique_ptr<RecognisedForward> end_wait(std::unique_ptr<RecognisedFor
     }
   }
   if (keep_waiting_for(nullptr, *forward)) {
-    thread.in_forward = true;
+    const NestedScope nested(thread);
     run_hooks(*forward);
-    thread.in_forward = false;
   } else {
     hook_registry().weight_has_moved();  // or it is tied to another module since the table was made
   }
@@ -209,17 +233,32 @@ inline std::unique_ptr<RecognisedForward> recognise(const at::RecordFunction& fu
   return {};
 }
 
+/// Ends a forward together with its operator.
+inline void finish(RecognisedForward& forward, const at::RecordFunction& function,
+                   ThreadState& thread) {
+  forward.outputs = recorded_outputs(function);
+  if (forward.outputs.empty()) return;  // the kernel threw: no forward took place
+  if (std::any_of(forward.hooks.begin(), forward.hooks.end(), awaits_bias)) {
+    thread.awaiting_bias = std::make_unique<RecognisedForward>(std::move(forward));
+  } else {
+    run_hooks(forward);
+  }
+}
+
+// LibTorch calls on_operator_end() for whatever on_operator_start() was called for, even where that
+// threw; so depths are counted before anything else is done.
+
 inline std::unique_ptr<at::ObserverContext> on_operator_start(const at::RecordFunction& function) {
   ThreadState& thread = thread_state();
   if (function.scope() == at::RecordScope::BACKWARD_FUNCTION) {
     ++thread.backward_depth;
     return {};
   }
+  const bool is_nested = thread.operator_depth > 0;
+  if (is_libtorch_operator(function)) ++thread.operator_depth;
   // Backward takes weights too, and TorchScript's does so at the very places of a forward.
-  if (thread.backward_depth > 0 || thread.in_forward) return {};
-  auto forward = recognise(function, thread);
-  thread.in_forward = forward != nullptr;
-  return forward;
+  if (is_nested || thread.backward_depth > 0) return {};
+  return recognise(function, thread);
 }
 
 inline void on_operator_end(const at::RecordFunction& function, at::ObserverContext* context) {
@@ -228,17 +267,9 @@ inline void on_operator_end(const at::RecordFunction& function, at::ObserverCont
     --thread.backward_depth;
     return;
   }
-  if (context == nullptr) return;
-  auto& forward = static_cast<RecognisedForward&>(*context);
-  forward.outputs = recorded_outputs(function);
-  if (forward.outputs.empty()) {
-    // The kernel threw: no forward took place.
-  } else if (std::any_of(forward.hooks.begin(), forward.hooks.end(), awaits_bias)) {
-    thread.awaiting_bias = std::make_unique<RecognisedForward>(std::move(forward));
-  } else {
-    run_hooks(forward);
-  }
-  thread.in_forward = false;
+  const NestedScope hooks(thread);  // before the operator's own count ends, and whatever throws
+  if (is_libtorch_operator(function)) --thread.operator_depth;
+  if (context != nullptr) finish(static_cast<RecognisedForward&>(*context), function, thread);
 }
 
 /// Never destroyed: an operator that began before the last hook went ends after it.

@@ -56,4 +56,11 @@ inline at::Tensor leading_tensor(RecordedInputs inputs, int place) {
   return list.empty() ? at::Tensor() : list.get(0);
 }
 
+/// Whether the argument at a place is this flag.
+inline bool is_flag(RecordedInputs inputs, int place, bool value) {
+  if (place < 0 || static_cast<std::size_t>(place) >= inputs.size()) return false;
+  const c10::IValue& argument = inputs[static_cast<std::size_t>(place)];
+  return argument.isBool() && argument.toBool() == value;
+}
+
 }  // namespace delve::detail
