@@ -29,6 +29,10 @@ class Events {
     const std::lock_guard<std::mutex> lock(mutex_);
     return static_cast<int>(events_.size());
   }
+  void clear() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    events_.clear();
+  }
   [[nodiscard]] const Event& operator[](std::size_t i) const { return events_.at(i); }
 
  private:

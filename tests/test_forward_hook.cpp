@@ -329,6 +329,102 @@ TEST_CASE("What an operator of another kind does inside is no forward", "[hook]"
   CHECK(events.count() == 2);
 }
 
+TEST_CASE("Products of weights alone are no forward", "[hook]") {
+  torch::manual_seed(7);
+  nn::Linear first(nn::LinearOptions(6, 6).bias(false));
+  nn::Linear second(nn::LinearOptions(6, 6).bias(false));
+  nn::Linear biased(6, 6);
+  nn::Conv2d conv(nn::Conv2dOptions(3, 3, 3).bias(false));
+  const bool in_one_storage = GENERATE(false, true);
+  if (in_one_storage) {
+    std::vector<torch::Tensor> parameters = {first->weight, second->weight, biased->weight,
+                                             biased->bias, conv->weight};
+    nn::utils::vector_to_parameters(nn::utils::parameters_to_vector(parameters).clone(),
+                                    parameters);
+    REQUIRE(first->weight.storage().is_alias_of(conv->weight.storage()));
+  }
+  Events events;
+  const auto a = register_forward_hook(first, events.hook());
+  const auto b = register_forward_hook(second, events.hook());
+  const auto c = register_forward_hook(biased, events.hook());
+  const auto d = register_forward_hook(conv, events.hook());
+  for (int moves = 0; moves < 2; ++moves) {
+    CAPTURE(in_one_storage, moves);
+    first->weight.t().matmul(second->weight.t());              // two layers in one
+    first->weight.matmul(second->weight.t());                  // how alike their rows are
+    first->weight.slice(0, 2, 5).matmul(second->weight.t());   // of some rows
+    first->weight.view({2, 3, 6}).matmul(second->weight.t());  // in another shape
+    first->weight.detach().matmul(biased->weight.t());
+    second->weight.matmul(second->weight.t());  // a penalty
+    second->weight.slice(0, 2, 5).matmul(second->weight.t());
+    biased->weight.matmul(biased->weight.t());
+    torch::conv2d(conv->weight, conv->weight, {}, 1, 2);  // a penalty of a convolution
+    CHECK(events.count() == 0);
+    for (nn::Linear layer : {first, second, biased}) layer->to(torch::kDouble);
+    conv->to(torch::kDouble);
+    // The forward by which they are found where they are now.
+    first(torch::randn({1, 6}, torch::kDouble));
+    second(torch::randn({1, 6}, torch::kDouble));
+    biased(torch::randn({1, 6}, torch::kDouble));
+    conv(torch::randn({1, 3, 4, 4}, torch::kDouble));
+    CHECK(events.count() == 4);
+    if (moves == 0) events.clear();
+  }
+}
+
+TEST_CASE("Parameters that are no weights are data, wherever they lie", "[hook]") {
+  torch::manual_seed(8);
+  nn::Linear linear(nn::LinearOptions(6, 6).bias(false));
+  nn::Linear biased(6, 6);
+  nn::Embedding embedding(10, 6);
+  nn::Embedding watched_embedding(10, 6);
+  torch::Tensor query = torch::randn({6, 6}).requires_grad_();
+  std::vector<torch::Tensor> parameters = {query,          embedding->weight,
+                                           linear->weight, biased->weight,
+                                           biased->bias,   watched_embedding->weight};
+  nn::utils::vector_to_parameters(nn::utils::parameters_to_vector(parameters).clone(), parameters);
+  REQUIRE(query.storage().is_alias_of(linear->weight.storage()));
+  Events events;
+  Events lookups;
+  const auto a = register_forward_hook(linear, events.hook());
+  const auto b = register_forward_hook(biased, events.hook());
+  const auto c = register_forward_hook(watched_embedding, lookups.hook());
+  for (nn::Linear layer : {linear, biased}) {
+    events.clear();
+    for (const torch::Tensor& data :
+         {query, query.unsqueeze(0).expand({2, 6, 6}), query.slice(0, 2, 4), embedding->weight,
+          watched_embedding->weight, watched_embedding->weight.slice(0, 1, 4)}) {
+      const torch::Tensor output = layer(data);
+      const auto last = static_cast<std::size_t>(events.count()) - 1;
+      CHECK(torch::equal(events[last].output, output));
+    }
+    CHECK(events.count() == 6);
+  }
+  CHECK(lookups.count() == 0);
+}
+
+TEST_CASE("A weight through its own layer is data where the layer's bias is added", "[hook]") {
+  torch::manual_seed(9);
+  nn::Embedding embedding(10, 6);
+  nn::Linear head(6, 10);
+  nn::Linear plain_head(nn::LinearOptions(6, 10).bias(false));
+  head->weight = embedding->weight;
+  plain_head->weight = embedding->weight;
+  Events events;
+  const auto a = register_forward_hook(head, events.hook());
+  const torch::Tensor scores = head(embedding->weight);  // of each word for each
+  const torch::Tensor groups = head(embedding->weight.view({2, 5, 6}));
+  REQUIRE(events.count() == 2);
+  CHECK(torch::equal(events[0].output, scores));
+  CHECK(torch::equal(events[1].output, groups));
+  // Without a bias this is the product of a penalty, and nothing tells them apart.
+  Events plain_events;
+  const auto b = register_forward_hook(plain_head, plain_events.hook());
+  plain_head(embedding->weight);
+  CHECK(plain_events.count() == 0);
+  CHECK(events.count() == 2);
+}
+
 TEST_CASE("A scope that the program names hides no forward", "[hook]") {
   nn::Linear linear(4, 4);
   Events events;

@@ -66,6 +66,8 @@ struct LayerKind {
   torch::Tensor (*native_weight)(const torch::nn::Module& module);
   torch::Tensor (*native_bias)(const torch::nn::Module& module);
   bool (*native_batch_first)(const torch::nn::Module& module);
+  /// Whether the rows of the weight are data: an output is made of them.
+  bool is_table = false;
 
   [[nodiscard]] bool recognises(const ModuleView& module) const {
     if (module.nn() != nullptr) return is_native(*module.nn());
@@ -228,7 +230,8 @@ inline const std::vector<LayerKind>& layer_kinds() {
        is_a<EmbeddingImpl>,
        weight_of<EmbeddingImpl>,
        no_bias,
-       always_batch_first},
+       always_batch_first,
+       /*is_table=*/true},
       // The projections of query, key and value, side by side, where all three are of one tensor.
       // The one of the output is a Linear of its own.
       {"MultiheadAttention", LayerFamily::Linear, 0, false, linear_operators(), "in_proj_weight",

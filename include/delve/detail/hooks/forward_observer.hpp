@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>    // std::any_of, std::none_of, std::remove_if
+#include <cstdint>      // std::int64_t
 #include <cstring>      // std::strncmp
-#include <memory>       // std::unique_ptr
+#include <iterator>     // std::prev
+#include <memory>       // std::shared_ptr, std::unique_ptr, std::weak_ptr
 #include <string_view>  // std::string_view
 #include <utility>      // std::exchange, std::move
 #include <vector>       // std::vector
@@ -28,6 +30,7 @@ struct RecognisedForward final : at::ObserverContext {
   struct Hook {
     std::shared_ptr<HookTarget> target;
     bool training;
+    bool has_bias;                         ///< the module has one, and this operator takes it
     const c10::StorageImpl* awaited_bias;  ///< nullptr: the output is complete as it is
   };
 
@@ -100,21 +103,72 @@ inline bool is_same_bias(const torch::Tensor& argument, const torch::Tensor& bia
   return storage_of(argument) == storage_of(bias);
 }
 
-/// Adds the target's hook to the forward if these arguments are its module's.
-inline void add_if_taken_by(const std::shared_ptr<HookTarget>& target, const ForwardOperator& op,
+/// Adds the module's hooks to the forward if these arguments are the module's.
+inline void add_if_taken_by(const WatchedModule& watched, const ForwardOperator& op,
                             const torch::Tensor& weight, const torch::Tensor& bias,
                             RecognisedForward& forward) {
-  target->module().visit([&](const ModuleView& module) {
-    const torch::Tensor own_weight = target->kind().weight(module);
+  watched.visit([&](const ModuleView& module) {
+    const torch::Tensor own_weight = watched.kind->weight(module);
     if (!own_weight.defined()) return;
     if (!(op.is_transposed ? is_transpose(weight, own_weight) : is_whole(weight, own_weight)))
       return;
-    const torch::Tensor own_bias = target->kind().bias(module);
+    const torch::Tensor own_bias = watched.kind->bias(module);
     if (op.bias >= 0 && !is_same_bias(bias, own_bias)) return;
     const bool bias_comes = op.bias_follows && own_bias.defined();
-    forward.hooks.push_back(
-        {target, module.is_training(), bias_comes ? storage_of(own_bias) : nullptr});
+    const bool has_bias = bias_comes || (op.bias >= 0 && own_bias.defined());
+    for (const std::weak_ptr<HookTarget>& candidate : watched.targets) {
+      if (std::shared_ptr<HookTarget> target = candidate.lock()) {
+        forward.hooks.push_back({std::move(target), module.is_training(), has_bias,
+                                 bias_comes ? storage_of(own_bias) : nullptr});
+      }
+    }
   });
+}
+
+/// Whether a tensor begins within the memory of this weight: it is the weight, a view or a part.
+inline bool begins_within(const torch::Tensor& tensor, const torch::Tensor& weight) {
+  if (storage_of(tensor) != storage_of(weight) || weight.numel() == 0) return false;
+  std::int64_t last = weight.storage_offset();
+  for (std::int64_t axis = 0; axis < weight.dim(); ++axis) {
+    last += (weight.size(axis) - 1) * weight.stride(axis);
+  }
+  return weight.storage_offset() <= tensor.storage_offset() && tensor.storage_offset() <= last;
+}
+
+/// Whether an input is the weight of a watched layer, or a view of it, rather than data. The rows
+/// of a table, as an embedding has one, are data.
+inline bool is_watched_weight(const torch::Tensor& input, const HookTable& table) {
+  auto next = table.by_weight.upper_bound(place_of(input));
+  if (next == table.by_weight.begin()) return false;
+  bool is_weight = false;
+  for (const WatchedModule* watched : std::prev(next)->second) {
+    // The table may be older than the module's weight, and another tensor lie there now.
+    watched->visit([&](const ModuleView& module) {
+      const torch::Tensor weight = watched->kind->weight(module);
+      if (weight.defined() && begins_within(input, weight)) is_weight = !watched->kind->is_table;
+    });
+    if (watched->kind->is_table) return false;
+  }
+  return is_weight;
+}
+
+/// Leaves out the hooks of modules for which this input is no data. The product of a layer's weight
+/// with itself or with another layer's is a penalty, or makes one layer of two, and no forward:
+///
+/// - the weight itself, a view or a part of it, is no data, though it be an embedding's table, to
+///   which it is tied;
+/// - nor is the weight of another watched layer. Other parameters are data wherever they lie, such
+///   as a learned query in the storage that it shares with all weights, and so is the table of an
+///   embedding;
+/// - whatever it is, it is data for a module whose own bias is added: only its forward does that.
+inline void leave_out_products_of_weights(const torch::Tensor& weight, const HookTable& table,
+                                          RecognisedForward& forward) {
+  std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
+  const auto lacks_bias = [](const auto& hook) { return !hook.has_bias; };
+  if (std::none_of(hooks.begin(), hooks.end(), lacks_bias)) return;
+  if (storage_of(forward.input) == nullptr) return;
+  if (!begins_within(forward.input, weight) && !is_watched_weight(forward.input, table)) return;
+  hooks.erase(std::remove_if(hooks.begin(), hooks.end(), lacks_bias), hooks.end());
 }
 
 /// Two modules that share weight and bias look the same from here: the one registered first counts.
@@ -132,37 +186,30 @@ inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
                                                     RecordedInputs inputs, const HookTable& table) {
   const torch::Tensor weight = leading_tensor(inputs, op.weight);
   const torch::Tensor input = leading_tensor(inputs, op.input);
-  // Sparse and opaque weights have no storage. A weight times itself is a penalty on it.
-  if (!weight.defined() || !input.defined() || storage_of(weight) == nullptr ||
-      storage_of(input) == storage_of(weight)) {
-    return {};
-  }
+  // Sparse and opaque weights have no storage.
+  if (!weight.defined() || !input.defined() || storage_of(weight) == nullptr) return {};
   if (op.flag >= 0 && !is_flag(inputs, op.flag, op.flag_value)) return {};
 
   const torch::Tensor bias = leading_tensor(inputs, op.bias);
   auto forward = std::make_unique<RecognisedForward>();
-  const auto add_from = [&](const HookTable::Targets& targets) {
-    for (const std::weak_ptr<HookTarget>& candidate : targets) {
-      const std::shared_ptr<HookTarget> target = candidate.lock();
-      if (target && &target->kind() == &kind) {
-        add_if_taken_by(target, op, weight, bias, *forward);
-      }
+  forward->input = input;
+  if (const auto found = table.by_weight.find(place_of(weight)); found != table.by_weight.end()) {
+    for (const WatchedModule* watched : found->second) {
+      if (watched->kind == &kind) add_if_taken_by(*watched, op, weight, bias, *forward);
     }
-  };
-  if (const auto found = table.by_storage.find(storage_of(weight));
-      found != table.by_storage.end()) {
-    add_from(found->second);
   }
   if (forward->hooks.empty()) {
-    add_from(table.targets);
+    for (const WatchedModule& watched : table.modules) {
+      if (watched.kind == &kind) add_if_taken_by(watched, op, weight, bias, *forward);
+    }
     if (!forward->hooks.empty()) hook_registry().weight_has_moved();
   }
+  leave_out_products_of_weights(weight, table, *forward);
   if (forward->hooks.empty()) return {};
   // Where a bias may still come, the next operator tells whose forward it is.
   if (std::none_of(forward->hooks.begin(), forward->hooks.end(), awaits_bias)) {
     keep_first_module(forward->hooks);
   }
-  forward->input = input;
   return forward;
 }
 

@@ -3,9 +3,11 @@
 
 #include <algorithm>      // std::find
 #include <atomic>         // std::atomic
-#include <cstdint>        // std::uint64_t
+#include <cstddef>        // std::size_t
+#include <cstdint>        // std::int64_t, std::uint64_t
 #include <exception>      // std::exception_ptr
-#include <functional>     // std::function
+#include <functional>     // std::less
+#include <map>            // std::map
 #include <memory>         // std::shared_ptr, std::weak_ptr
 #include <mutex>          // std::mutex
 #include <string_view>    // std::string_view
@@ -70,19 +72,52 @@ class HookTarget {
   std::exception_ptr error_;
 };
 
-/// The hooks, found by the operators of their kinds and by the storage of their module's weight as
-/// it was when the table was made.
-/// Holds none of them alive: threads keep their table until they run an operator again.
+/// Where a tensor begins.
+struct Place {
+  const c10::StorageImpl* storage;
+  std::int64_t offset;  ///< in numbers, not bytes
+
+  friend bool operator<(const Place& a, const Place& b) {
+    const std::less<const c10::StorageImpl*> before;  // of any two pointers, unlike <
+    return a.storage == b.storage ? a.offset < b.offset : before(a.storage, b.storage);
+  }
+};
+
+/// Needs a storage.
+inline Place place_of(const torch::Tensor& tensor) {
+  return {storage_of(tensor), tensor.storage_offset()};
+}
+
+/// A module and its hooks, in the order of their registration. Keeps neither alive.
+struct WatchedModule {
+  const LayerKind* kind;
+  std::vector<std::weak_ptr<HookTarget>> targets;
+
+  /// Calls the visitor with the module, unless it is dead or all its hooks are gone.
+  template <typename Visitor>
+  void visit(const Visitor& visitor) const {
+    for (const std::weak_ptr<HookTarget>& candidate : targets) {
+      if (const std::shared_ptr<HookTarget> target = candidate.lock()) {
+        target->module().visit(visitor);
+        return;
+      }
+    }
+  }
+};
+
+/// The hooks, found by the operators of their kinds and by the place of their module's weight as it
+/// was when the table was made. Threads keep their table until they run an operator again.
 struct HookTable {
-  using Targets = std::vector<std::weak_ptr<HookTarget>>;  // in the order of their registration
   struct Operator {
     const LayerKind* kind;
     const ForwardOperator* forward;
   };
 
   std::uint64_t version;
-  Targets targets;
-  std::unordered_map<const c10::StorageImpl*, Targets> by_storage;
+  std::vector<WatchedModule> modules;  // in the order of their registration
+  // Many weights may lie in one storage, so places are told apart. In order, for an input that
+  // begins within a weight has that weight before it.
+  std::map<Place, std::vector<const WatchedModule*>> by_weight;
   std::unordered_map<std::string_view, std::vector<Operator>> operators;  // by name
 };
 
@@ -131,13 +166,14 @@ class HookRegistry {
   std::shared_ptr<const HookTable> make_table() const {
     auto table = std::make_shared<HookTable>();
     table->version = version_.load(std::memory_order_relaxed);
+    add_modules(*table);
     std::unordered_set<const LayerKind*> kinds;
-    for (const std::shared_ptr<HookTarget>& target : targets_) {
-      const LayerKind& kind = target->kind();
-      table->targets.push_back(target);
-      target->module().visit([&](const ModuleView& module) {
+    for (const WatchedModule& watched : table->modules) {
+      const LayerKind& kind = *watched.kind;
+      watched.visit([&](const ModuleView& module) {
         const torch::Tensor weight = kind.weight(module);
-        if (weight.defined()) table->by_storage[storage_of(weight)].push_back(target);
+        if (!weight.defined() || storage_of(weight) == nullptr) return;
+        table->by_weight[place_of(weight)].push_back(&watched);
       });
       if (!kinds.insert(&kind).second) continue;
       for (const ForwardOperator& forward : kind.operators) {
@@ -145,6 +181,18 @@ class HookRegistry {
       }
     }
     return table;
+  }
+
+  /// The modules that live: the address of a dead one may be that of another by now.
+  void add_modules(HookTable& table) const {
+    std::unordered_map<const void*, std::size_t> places;
+    for (const std::shared_ptr<HookTarget>& target : targets_) {
+      target->module().visit([&](const ModuleView& module) {
+        const auto [place, is_new] = places.emplace(module.address(), table.modules.size());
+        if (is_new) table.modules.push_back({&target->kind(), {}});
+        table.modules[place->second].targets.push_back(target);
+      });
+    }
   }
 
   void outdate() {
