@@ -613,6 +613,32 @@ TEST_CASE("Modules that share a weight are told apart where they can be", "[hook
     CHECK_FALSE(a.is_ambiguous());
     CHECK_FALSE(b.is_ambiguous());
   }
+  SECTION("by their bias in one storage") {
+    nn::Linear first(4, 4);
+    nn::Linear second(4, 4);
+    second->weight = first->weight;
+    const torch::Tensor buffer = torch::randn({24});  // the weight, and the two biases
+    first->weight.set_data(buffer.slice(0, 0, 16).view({4, 4}));
+    first->bias.set_data(buffer.slice(0, 16, 20));
+    second->bias.set_data(buffer.slice(0, 20, 24));
+    const auto a = register_forward_hook(first, first_events.hook());
+    const auto b = register_forward_hook(second, second_events.hook());
+    for (const torch::Tensor& data : {input, torch::randn({4}), torch::randn({2, 3, 4})}) {
+      CAPTURE(data.sizes());
+      first_events.clear();
+      second_events.clear();
+      const torch::Tensor first_output = first(data);
+      const torch::Tensor second_output = second(data);
+      const torch::Tensor scripted = torch::linear(data, second->weight, second->bias);
+      REQUIRE(first_events.count() == 1);
+      REQUIRE(second_events.count() == 2);
+      CHECK(torch::equal(first_events[0].output, first_output));
+      CHECK(torch::equal(second_events[0].output, second_output));
+      CHECK(torch::equal(second_events[1].output, scripted));
+    }
+    CHECK_FALSE(a.is_ambiguous());
+    CHECK_FALSE(b.is_ambiguous());
+  }
   SECTION("by having one or not, whichever is registered first") {
     nn::Linear with_bias(4, 4);
     nn::Linear without(nn::LinearOptions(4, 4).bias(false));

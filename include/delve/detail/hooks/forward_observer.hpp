@@ -30,8 +30,8 @@ struct RecognisedForward final : at::ObserverContext {
   struct Hook {
     std::shared_ptr<HookTarget> target;
     bool training;
-    bool has_bias;                         ///< the module has one, and this operator takes it
-    const c10::StorageImpl* awaited_bias;  ///< nullptr: the output is complete as it is
+    bool has_bias;               ///< the module has one, and adds it in this operator or the next
+    torch::Tensor awaited_bias;  ///< undefined: the output is complete as it is
   };
 
   std::vector<Hook> hooks;
@@ -40,7 +40,7 @@ struct RecognisedForward final : at::ObserverContext {
 };
 
 inline bool awaits_bias(const RecognisedForward::Hook& hook) {
-  return hook.awaited_bias != nullptr;
+  return hook.awaited_bias.defined();
 }
 
 struct ThreadState {
@@ -98,9 +98,11 @@ inline bool is_transpose(const torch::Tensor& tensor, const torch::Tensor& weigh
          tensor.stride(0) == weight.stride(1) && tensor.stride(1) == weight.stride(0);
 }
 
-inline bool is_same_bias(const torch::Tensor& argument, const torch::Tensor& bias) {
-  if (!argument.defined() || !bias.defined()) return argument.defined() == bias.defined();
-  return storage_of(argument) == storage_of(bias);
+/// Whether two biases are one, or both are missing. They are told apart by their place: several may
+/// lie in one storage.
+inline bool is_same_bias(const torch::Tensor& a, const torch::Tensor& b) {
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  return storage_of(a) != nullptr && is_same_place(a, b);
 }
 
 /// Adds the module's hooks to the forward if these arguments are the module's.
@@ -119,7 +121,7 @@ inline void add_if_taken_by(const WatchedModule& watched, const ForwardOperator&
     for (const std::weak_ptr<HookTarget>& candidate : watched.targets) {
       if (std::shared_ptr<HookTarget> target = candidate.lock()) {
         forward.hooks.push_back({std::move(target), module.is_training(), has_bias,
-                                 bias_comes ? storage_of(own_bias) : nullptr});
+                                 bias_comes ? own_bias : torch::Tensor()});
       }
     }
   });
@@ -213,15 +215,17 @@ inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
   return forward;
 }
 
-/// Keeps those hooks of a forward that wait for this bias, or for none. Returns whether there are.
-inline bool keep_waiting_for(const c10::StorageImpl* bias, RecognisedForward& forward) {
+/// Keeps those hooks of a forward that wait for this bias, or, where it is undefined, for none.
+/// Returns whether there are.
+inline bool keep_waiting_for(const torch::Tensor& bias, RecognisedForward& forward) {
   std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
-  hooks.erase(std::remove_if(hooks.begin(), hooks.end(),
-                             [&](const auto& hook) { return hook.awaited_bias != bias; }),
-              hooks.end());
+  hooks.erase(
+      std::remove_if(hooks.begin(), hooks.end(),
+                     [&](const auto& hook) { return !is_same_bias(hook.awaited_bias, bias); }),
+      hooks.end());
   if (hooks.empty()) return false;
   keep_first_module(hooks);
-  for (RecognisedForward::Hook& hook : hooks) hook.awaited_bias = nullptr;
+  for (RecognisedForward::Hook& hook : hooks) hook.awaited_bias = torch::Tensor();
   return true;
 }
 
@@ -245,15 +249,15 @@ inline std::unique_ptr<RecognisedForward> end_wait(std::unique_ptr<RecognisedFor
     const torch::Tensor bias = leading_tensor(inputs, 1);
     const bool is_added_to = sum.defined() && sum.is_same(forward->outputs.front());
     const auto awaits_this = [&](const auto& hook) {
-      return hook.awaited_bias == storage_of(bias);
+      return is_same_bias(hook.awaited_bias, bias);
     };
     if (is_added_to && bias.defined() &&
         std::any_of(forward->hooks.begin(), forward->hooks.end(), awaits_this)) {
-      keep_waiting_for(storage_of(bias), *forward);
+      keep_waiting_for(bias, *forward);
       return forward;
     }
   }
-  if (keep_waiting_for(nullptr, *forward)) {
+  if (keep_waiting_for({}, *forward)) {
     const NestedScope nested(thread);
     run_hooks(*forward);
   } else {
