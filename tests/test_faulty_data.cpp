@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <sys/resource.h>
+#include <torch/csrc/autograd/forward_grad.h>
 #include <torch/torch.h>
 #include <unistd.h>
 
@@ -461,6 +462,40 @@ TEST_CASE("Strange tensors from elsewhere are taken in by their values", "[fault
   CHECK(torch::equal(output, before));
   check_numbers(*find(tracker.add_saturations(), "strange", Mode::Train),
                 {expected.reshape({-1, 5})});
+  CHECK(messages.empty());
+}
+
+TEST_CASE("Tangents and names change nothing, whatever the size of the batch", "[faults][data]") {
+  torch::manual_seed(kSeed);
+  const std::vector<torch::Tensor> inputs = {torch::randn({3000, 4}), torch::randn({20, 4}),
+                                             torch::randn({3000, 4}), torch::randn({400, 4})};
+  const bool has_tangent = GENERATE(true, false);
+  CAPTURE(kSeed, has_tangent);
+  Pair net(5);
+  Messages messages;
+  CheckLayerSat tracker("unused", "csv", net, numbers(messages));
+  delve::Covariance<double> by_hand;
+  std::vector<torch::Tensor> expected;
+  const std::uint64_t level = torch::autograd::ForwardADLevel::get_next_idx();
+  const torch::NoGradGuard no_grad;
+  for (const torch::Tensor& input : inputs) {
+    expected.push_back(input.matmul(net->faulty->weight.detach().clone().t()) +
+                       net->faulty->bias.detach().clone());
+    const std::vector<torch::Dimname> names = {
+        torch::Dimname::fromSymbol(torch::Symbol::dimname("batch")),
+        torch::Dimname::fromSymbol(torch::Symbol::dimname("features"))};
+    const torch::Tensor odd = has_tangent ? torch::_make_dual(input, torch::ones_like(input),
+                                                              static_cast<std::int64_t>(level))
+                                          : input.rename(torch::DimnameList(names));
+    const torch::Tensor output = net->faulty(odd);
+    CHECK((has_tangent ? output._fw_grad(level).defined() : output.has_names()));
+    by_hand.update(output);
+  }
+  const EpochRecord record = tracker.add_saturations();
+  torch::autograd::ForwardADLevel::release_idx(level);
+  CHECK(find(record, "faulty", Mode::Train)->samples == 6420);
+  check_numbers(*find(record, "faulty", Mode::Train), expected);
+  CHECK(by_hand.samples() == 6420);
   CHECK(messages.empty());
 }
 

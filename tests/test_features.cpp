@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <delve/features.hpp>
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
+#include <torch/csrc/autograd/forward_grad.h>
 #include <torch/torch.h>
 
 #include "catch.hpp"
@@ -12,6 +15,7 @@ using delve::data_matrix;
 using delve::FeatureOptions;
 using delve::Interpolation;
 using delve::LayerFamily;
+using delve::OutputLayout;
 using delve::TimeseriesMethod;
 namespace nn = torch::nn;
 
@@ -123,6 +127,40 @@ TEST_CASE("Every position of a Linear's output is a data point", "[features][lin
   CHECK(torch::equal(rows(output[0]), output[0]));
   CHECK(torch::equal(rows(output[0][0]), output[0][0]));
   CHECK(torch::equal(rows(output[0][0][0]), output[0][0].narrow(0, 0, 1)));
+}
+
+TEST_CASE("Rows have neither names nor tangents", "[features]") {
+  torch::manual_seed(7);
+  const auto check = [](const std::vector<torch::Tensor>& outputs, const OutputLayout& layout) {
+    const torch::Tensor expected = data_matrix(outputs, layout, {});
+    std::vector<torch::Tensor> duals;
+    std::vector<torch::Tensor> named;
+    const std::uint64_t level = torch::autograd::ForwardADLevel::get_next_idx();
+    for (const torch::Tensor& output : outputs) {
+      duals.push_back(
+          torch::_make_dual(output, torch::ones_like(output), static_cast<std::int64_t>(level)));
+      std::vector<torch::Dimname> names;
+      for (std::int64_t axis = 0; axis < output.dim(); ++axis) {
+        names.push_back(torch::Dimname::fromSymbol(
+            torch::Symbol::dimname(std::string(1, static_cast<char>('A' + axis)))));
+      }
+      named.push_back(output.rename(torch::DimnameList(names)));
+    }
+    REQUIRE(duals[0]._fw_grad(level).defined());
+    REQUIRE(named[0].has_names());
+    const torch::Tensor of_duals = data_matrix(duals, layout, {});
+    const torch::Tensor of_named = data_matrix(named, layout, {});
+    CHECK(torch::equal(of_duals, expected));
+    CHECK_FALSE(of_duals._fw_grad(level).defined());
+    CHECK_FALSE(of_named.has_names());
+    CHECK(torch::equal(of_named, expected));
+    torch::autograd::ForwardADLevel::release_idx(level);
+  };
+  check({torch::randn({6, 4})}, {LayerFamily::Linear});
+  check({torch::randn({6, 3, 4})}, {LayerFamily::Linear});
+  check({torch::randn({6, 4, 3, 3})}, {LayerFamily::Convolution});
+  check({torch::randn({4, 3, 3})}, {LayerFamily::Convolution});
+  check({torch::randn({5, 6, 4}), torch::randn({2, 6, 4})}, {LayerFamily::Recurrent, 0, false});
 }
 
 TEST_CASE("The last timestep is found whichever axis is time", "[features][lstm]") {

@@ -18,6 +18,7 @@
 
 #include <delve/detail/sums/memory.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
+#include <delve/detail/tensors/plain_tensor.hpp>
 #include <delve/detail/tensors/to_device.hpp>
 #include <delve/product_precision.hpp>
 
@@ -340,7 +341,8 @@ inline void add_sums(const at::Tensor& sums, const at::Tensor& more) {
 }  // namespace detail
 
 template <typename Scalar>
-void Covariance<Scalar>::update(const at::Tensor& rows) {
+void Covariance<Scalar>::update(const at::Tensor& given) {
+  const at::Tensor rows = detail::plain_tensor(given);
   if ((rows.dim() != 2 && rows.dim() != 3) || !rows.is_floating_point() || rows.is_meta()) {
     throw std::invalid_argument(
         fmt::format("delve::Covariance::update: rows must be (n, d) or (b, n, d) of a floating "

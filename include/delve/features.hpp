@@ -11,6 +11,7 @@
 
 #include <ATen/ATen.h>
 
+#include <delve/detail/tensors/plain_tensor.hpp>
 #include <delve/layer_kind.hpp>
 
 namespace delve {
@@ -111,12 +112,12 @@ inline at::Tensor last_timestep(const at::Tensor& output, const at::Tensor& stat
 
 inline at::Tensor recurrent_rows(const std::vector<at::Tensor>& outputs, bool batch_first,
                                  const FeatureOptions& options) {
-  const at::Tensor& output = outputs.front();
+  const at::Tensor output = plain_tensor(outputs.front());
   const bool is_packed = output.dim() == 2;
   const at::Tensor series = is_packed || batch_first ? output : output.transpose(0, 1);
   switch (options.timeseries_method) {
     case TimeseriesMethod::LastTimestep:
-      return last_timestep(output, outputs.at(1));
+      return last_timestep(output, plain_tensor(outputs.at(1)));
     case TimeseriesMethod::Timestepwise:
       if (is_packed) {
         throw std::invalid_argument(
@@ -133,7 +134,8 @@ inline at::Tensor recurrent_rows(const std::vector<at::Tensor>& outputs, bool ba
 }  // namespace detail
 
 /// The data points of one forward: (n, d), or (b, n, d) where a sample gives n of them, the first
-/// axis being that of the batch. A view of the output where it can be. Never waits for the device.
+/// axis being that of the batch. A view of the output where it can be, without its names and
+/// without its tangent of forward-mode differentiation. Never waits for the device.
 /// @param outputs as ForwardCall has them
 /// @param layout what their axes mean
 /// @return on the device of the output and of its type, but for pictures that are made smaller:
@@ -141,7 +143,7 @@ inline at::Tensor recurrent_rows(const std::vector<at::Tensor>& outputs, bool ba
 /// @throws std::invalid_argument where the method does not fit the data
 inline at::Tensor data_matrix(const std::vector<at::Tensor>& outputs, const OutputLayout& layout,
                               const FeatureOptions& options) {
-  const at::Tensor& output = outputs.front();
+  const at::Tensor output = detail::plain_tensor(outputs.front());
   switch (layout.family) {
     case LayerFamily::Convolution:
       return detail::convolution_rows(output, layout.position_axes, options);
