@@ -36,38 +36,112 @@ struct OutputLayout {
   bool batch_first = true;
 };
 
-/// An operator by which a kind of module runs its forward, and the places of its arguments.
+/// An operator by which a kind of module runs its forward, and which of its arguments is which.
+/// Arguments are counted from 0, as in the operator's schema:
+///
+///     ForwardOperator("aten::addmm").bias_at(0).input_at(1).transposed_weight_at(2)
 struct ForwardOperator {
+  explicit ForwardOperator(std::string_view operator_name) : name(operator_name) {}
+
+  /// A tensor, or a list of tensors that the input leads.
+  ForwardOperator& input_at(int argument) {
+    input = argument;
+    return *this;
+  }
+  /// A tensor, or a list of tensors that the first weight leads.
+  ForwardOperator& weight_at(int argument) {
+    weight = argument;
+    return *this;
+  }
+  /// The weight is passed as weight.t().
+  ForwardOperator& transposed_weight_at(int argument) {
+    is_transposed = true;
+    return weight_at(argument);
+  }
+  /// Not needed where the operator takes no bias.
+  ForwardOperator& bias_at(int argument) {
+    bias = argument;
+    return *this;
+  }
+  /// A module that has a bias adds it to the result, by the operator that comes next.
+  ForwardOperator& then_adds_bias() {
+    bias_follows = true;
+    return *this;
+  }
+  /// Counts only with this value of a flag: one operator runs convolutions and transposed ones.
+  ForwardOperator& where_flag(int argument, bool value) {
+    flag = argument;
+    flag_value = value;
+    return *this;
+  }
+
   std::string_view name;
-  int input;
-  int weight;                  ///< a tensor, or a list of tensors that the first weight leads
-  int bias;                    ///< -1: not an argument
-  bool is_transposed = false;  ///< the weight is handed over as weight.t()
-  /// The module adds its bias to the result in place, by the operator that comes next.
+  int input = -1;
+  int weight = -1;
+  int bias = -1;  ///< -1: not an argument
+  bool is_transposed = false;
   bool bias_follows = false;
-  /// Where the operator is that of convolutions and transposed ones alike: the place of the flag
-  /// that tells them apart, and its value here. -1: no such flag.
-  int flag = -1;
+  int flag = -1;  ///< -1: no flag matters
   bool flag_value = false;
 };
 
-/// A kind of layer: how to recognise it, and how its forward looks from below. LibTorch's modules
+/// A kind of layer: how to recognise it, and which operators its forward runs. LibTorch's modules
 /// have no forward hooks, so a forward is recognised by the operator that takes the module's
 /// weight.
 struct LayerKind {
-  std::string_view name;  ///< that of the class in LibTorch and in TorchScript
+  using TensorOf = torch::Tensor (*)(const torch::nn::Module& module);
+
+  /// @param kind_name that of the class in LibTorch and in TorchScript
+  LayerKind(std::string_view kind_name, LayerFamily output_family)
+      : name(kind_name), family(output_family) {}
+
+  /// As in OutputLayout.
+  LayerKind& positions(int axes) {
+    position_axes = axes;
+    return *this;
+  }
+  /// Tracked only where CheckLayerSatOptions::also_track names it.
+  LayerKind& on_request() {
+    by_default = false;
+    return *this;
+  }
+  /// All operators that may run its forward.
+  LayerKind& run_by(std::vector<ForwardOperator> all_operators) {
+    operators = std::move(all_operators);
+    return *this;
+  }
+  /// The parameter by which its forward is recognised: its name in TorchScript, and where a module
+  /// of LibTorch's own has it.
+  LayerKind& weight_is(std::string_view parameter_name, TensorOf parameter_of) {
+    weight_name = parameter_name;
+    native_weight = parameter_of;
+    return *this;
+  }
+  /// The bias that its operators take, if they take one; it tells modules apart that share a
+  /// weight.
+  LayerKind& bias_is(std::string_view parameter_name, TensorOf parameter_of) {
+    bias_name = parameter_name;
+    native_bias = parameter_of;
+    return *this;
+  }
+  /// The rows of its weight are data: outputs are made of them.
+  LayerKind& looks_up_rows() {
+    is_table = true;
+    return *this;
+  }
+
+  std::string_view name;
   LayerFamily family;
-  int position_axes;  ///< as in OutputLayout
-  bool by_default;  ///< tracked unasked; others are where CheckLayerSatOptions::also_track says so
+  int position_axes = 0;
+  bool by_default = true;
   std::vector<ForwardOperator> operators;
-  std::string_view weight_name;  ///< of the parameter that the operators take
-  std::string_view bias_name;    ///< empty: none
-  bool (*is_native)(const torch::nn::Module& module);
-  torch::Tensor (*native_weight)(const torch::nn::Module& module);
-  torch::Tensor (*native_bias)(const torch::nn::Module& module);
-  bool (*native_batch_first)(const torch::nn::Module& module);
-  /// Whether the rows of the weight are data: an output is made of them.
+  std::string_view weight_name;
+  std::string_view bias_name;  ///< empty: none
   bool is_table = false;
+  bool (*is_native)(const torch::nn::Module& module) = nullptr;
+  TensorOf native_weight = nullptr;
+  TensorOf native_bias = nullptr;                                         ///< nullptr: none
+  bool (*native_batch_first)(const torch::nn::Module& module) = nullptr;  ///< nullptr: always
 
   [[nodiscard]] bool recognises(const ModuleView& module) const {
     if (module.nn() != nullptr) return is_native(*module.nn());
@@ -85,14 +159,16 @@ struct LayerKind {
   }
 
   [[nodiscard]] torch::Tensor bias(const ModuleView& module) const {
-    if (module.nn() != nullptr) return native_bias(*module.nn());
+    if (module.nn() != nullptr) {
+      return native_bias != nullptr ? native_bias(*module.nn()) : torch::Tensor();
+    }
     return bias_name.empty() ? torch::Tensor() : parameter(*module.script(), bias_name);
   }
 
   [[nodiscard]] OutputLayout layout(const ModuleView& module) const {
     bool batch_first = true;
     if (module.nn() != nullptr) {
-      batch_first = native_batch_first(*module.nn());
+      batch_first = native_batch_first == nullptr || native_batch_first(*module.nn());
     } else if (family == LayerFamily::Recurrent) {
       batch_first = module.script()->attr("batch_first", false).toBool();
     }
@@ -133,20 +209,18 @@ bool recurrent_batch_first(const torch::nn::Module& module) {
   return dynamic_cast<const Impl&>(module).options.batch_first();
 }
 
-inline torch::Tensor no_bias(const torch::nn::Module&) {
-  return {};
-}
-
-inline bool always_batch_first(const torch::nn::Module&) {
-  return true;
-}
-
-/// A kind whose weight and bias are parameters of these names.
+/// A kind whose weight is the member of this name.
 template <typename Impl>
-LayerKind kind_with_bias(std::string_view name, LayerFamily family, int position_axes,
-                         bool by_default, std::vector<ForwardOperator> operators) {
-  return {name,   family,     position_axes,   by_default,    std::move(operators), "weight",
-          "bias", is_a<Impl>, weight_of<Impl>, bias_of<Impl>, always_batch_first};
+LayerKind kind_without_bias(std::string_view name, LayerFamily family) {
+  LayerKind kind(name, family);
+  kind.is_native = is_a<Impl>;
+  return kind.weight_is("weight", weight_of<Impl>);
+}
+
+/// The same with a bias.
+template <typename Impl>
+LayerKind kind_with_bias(std::string_view name, LayerFamily family) {
+  return kind_without_bias<Impl>(name, family).bias_is("bias", bias_of<Impl>);
 }
 
 /// A convolution, or a transposed one. Traced modules call _convolution for either, and so do all
@@ -154,10 +228,14 @@ LayerKind kind_with_bias(std::string_view name, LayerFamily family, int position
 template <typename Impl>
 LayerKind convolution(std::string_view name, int position_axes, std::string_view op) {
   const bool is_transposed = op.find("transpose") != std::string_view::npos;
-  return kind_with_bias<Impl>(name, LayerFamily::Convolution, position_axes, true,
-                              {{op, 0, 1, 2},
-                               {"aten::_convolution", 0, 1, 2, false, false, 6, is_transposed},
-                               {"aten::convolution", 0, 1, 2, false, false, 6, is_transposed}});
+  const auto taking_the_usual = [](std::string_view any_op) {
+    return ForwardOperator(any_op).input_at(0).weight_at(1).bias_at(2);
+  };
+  return kind_with_bias<Impl>(name, LayerFamily::Convolution)
+      .positions(position_axes)
+      .run_by({taking_the_usual(op),
+               taking_the_usual("aten::_convolution").where_flag(6, is_transposed),
+               taking_the_usual("aten::convolution").where_flag(6, is_transposed)});
 }
 
 /// The weights are a list behind that of the states; a packed sequence has one argument more.
@@ -165,34 +243,48 @@ template <typename Impl>
 LayerKind recurrent(std::string_view name, const std::vector<std::string_view>& ops) {
   std::vector<ForwardOperator> operators;
   for (const std::string_view op : ops) {
-    operators.push_back({op, 0, 2, -1});
-    operators.push_back({op, 0, 3, -1});
+    operators.push_back(ForwardOperator(op).input_at(0).weight_at(2));
+    operators.push_back(ForwardOperator(op).input_at(0).weight_at(3));
   }
-  return {name,
-          LayerFamily::Recurrent,
-          0,
-          true,
-          std::move(operators),
-          "weight_ih_l0",
-          "",
-          is_a<Impl>,
-          first_recurrent_weight_of<Impl>,
-          no_bias,
-          recurrent_batch_first<Impl>};
+  LayerKind kind(name, LayerFamily::Recurrent);
+  kind.is_native = is_a<Impl>;
+  kind.native_batch_first = recurrent_batch_first<Impl>;
+  return kind.weight_is("weight_ih_l0", first_recurrent_weight_of<Impl>)
+      .run_by(std::move(operators));
 }
 
 /// What torch::nn::functional::linear calls: of 2-D input with a bias one addmm; of every other
 /// input a matmul, and the bias follows. TorchScript calls linear.
 inline std::vector<ForwardOperator> linear_operators() {
-  return {{"aten::addmm", 1, 2, 0, true},
-          {"aten::matmul", 0, 1, -1, true, true},
-          {"aten::linear", 0, 1, 2}};
+  return {ForwardOperator("aten::addmm").bias_at(0).input_at(1).transposed_weight_at(2),
+          ForwardOperator("aten::matmul").input_at(0).transposed_weight_at(1).then_adds_bias(),
+          ForwardOperator("aten::linear").input_at(0).weight_at(1).bias_at(2)};
 }
 
 template <typename Impl>
 LayerKind batch_norm(std::string_view name) {
-  return kind_with_bias<Impl>(name, LayerFamily::Convolution, 0, false,
-                              {{"aten::batch_norm", 0, 1, 2}});
+  return kind_with_bias<Impl>(name, LayerFamily::Convolution)
+      .on_request()
+      .run_by({ForwardOperator("aten::batch_norm").input_at(0).weight_at(1).bias_at(2)});
+}
+
+/// The projections of query, key and value, side by side, where all three are of one tensor. The
+/// one of the output is a Linear of its own.
+inline LayerKind multihead_attention() {
+  using torch::nn::MultiheadAttentionImpl;
+  LayerKind kind("MultiheadAttention", LayerFamily::Linear);
+  kind.is_native = is_a<MultiheadAttentionImpl>;
+  return kind
+      .weight_is("in_proj_weight",
+                 [](const torch::nn::Module& module) {
+                   return dynamic_cast<const MultiheadAttentionImpl&>(module).in_proj_weight;
+                 })
+      .bias_is("in_proj_bias",
+               [](const torch::nn::Module& module) {
+                 return dynamic_cast<const MultiheadAttentionImpl&>(module).in_proj_bias;
+               })
+      .on_request()
+      .run_by(linear_operators());
 }
 
 }  // namespace detail
@@ -211,38 +303,21 @@ inline const std::vector<LayerKind>& layer_kinds() {
       convolution<ConvTranspose1dImpl>("ConvTranspose1d", 1, "aten::conv_transpose1d"),
       convolution<ConvTranspose2dImpl>("ConvTranspose2d", 2, "aten::conv_transpose2d"),
       convolution<ConvTranspose3dImpl>("ConvTranspose3d", 3, "aten::conv_transpose3d"),
-      kind_with_bias<LinearImpl>("Linear", LayerFamily::Linear, 0, true, linear_operators()),
+      kind_with_bias<LinearImpl>("Linear", LayerFamily::Linear).run_by(linear_operators()),
       recurrent<LSTMImpl>("LSTM", {"aten::lstm"}),
       recurrent<GRUImpl>("GRU", {"aten::gru"}),
       recurrent<RNNImpl>("RNN", {"aten::rnn_tanh", "aten::rnn_relu"}),
       batch_norm<BatchNorm1dImpl>("BatchNorm1d"),
       batch_norm<BatchNorm2dImpl>("BatchNorm2d"),
       batch_norm<BatchNorm3dImpl>("BatchNorm3d"),
-      kind_with_bias<LayerNormImpl>("LayerNorm", LayerFamily::Linear, 0, false,
-                                    {{"aten::layer_norm", 0, 2, 3}}),
-      {"Embedding",
-       LayerFamily::Linear,
-       0,
-       false,
-       {{"aten::embedding", 1, 0, -1}},
-       "weight",
-       "",
-       is_a<EmbeddingImpl>,
-       weight_of<EmbeddingImpl>,
-       no_bias,
-       always_batch_first,
-       /*is_table=*/true},
-      // The projections of query, key and value, side by side, where all three are of one tensor.
-      // The one of the output is a Linear of its own.
-      {"MultiheadAttention", LayerFamily::Linear, 0, false, linear_operators(), "in_proj_weight",
-       "in_proj_bias", is_a<MultiheadAttentionImpl>,
-       [](const Module& module) {
-         return dynamic_cast<const MultiheadAttentionImpl&>(module).in_proj_weight;
-       },
-       [](const Module& module) {
-         return dynamic_cast<const MultiheadAttentionImpl&>(module).in_proj_bias;
-       },
-       always_batch_first},
+      kind_with_bias<LayerNormImpl>("LayerNorm", LayerFamily::Linear)
+          .on_request()
+          .run_by({ForwardOperator("aten::layer_norm").input_at(0).weight_at(2).bias_at(3)}),
+      kind_without_bias<EmbeddingImpl>("Embedding", LayerFamily::Linear)
+          .on_request()
+          .looks_up_rows()
+          .run_by({ForwardOperator("aten::embedding").weight_at(0).input_at(1)}),
+      multihead_attention(),
   };
   return kinds;
 }
