@@ -50,8 +50,9 @@ std::vector<torch::Device> devices() {
 
 /// Runs a module in training and without gradients; checks that each forward is seen once and as
 /// it is returned, and none in backward.
-template <typename Module>
-void check_seen(const std::string& kind, Module module, const torch::Tensor& any_input) {
+template <typename Module, typename Forward>
+void check_seen(const std::string& kind, Module module, const torch::Tensor& any_input,
+                const Forward& forward) {
   REQUIRE(delve::layer_kind_of(module)->name == kind);
   checked().insert(kind);
   for (const torch::Device& device : devices()) {
@@ -63,7 +64,7 @@ void check_seen(const std::string& kind, Module module, const torch::Tensor& any
     const torch::Tensor input = any_input.to(device);
     Events events;
     const auto handle = register_forward_hook(module, events.hook());
-    const torch::Tensor output = first(module->forward(input));
+    const torch::Tensor output = first(forward(module, input));
     REQUIRE(events.count() == 1);
     CHECK(torch::equal(events[0].output, output));
     output.square().sum().backward();
@@ -71,17 +72,23 @@ void check_seen(const std::string& kind, Module module, const torch::Tensor& any
     {
       const torch::NoGradGuard no_grad;
       module->eval();
-      const torch::Tensor again = first(module->forward(input));
+      const torch::Tensor again = first(forward(module, input));
       REQUIRE(events.count() == 2);
       CHECK(torch::equal(again, events[1].output));
       CHECK_FALSE(events[1].training);
     }
     {
       const c10::InferenceMode inference;
-      module->forward(input);
+      forward(module, input);
     }
     CHECK(events.count() == 3);
   }
+}
+
+template <typename Module>
+void check_seen(const std::string& kind, const Module& module, const torch::Tensor& input) {
+  check_seen(kind, module, input,
+             [](Module& any, const torch::Tensor& data) { return any->forward(data); });
 }
 
 template <typename Module, typename Options>
@@ -127,12 +134,38 @@ TEST_CASE("Every kind's forward is seen, once, as it is returned", "[kinds]") {
     check_seen("RNN", nn::RNN(nn::RNNOptions(4, 5).nonlinearity(torch::kReLU)), series);
     check_seen("GRU", nn::GRU(nn::GRUOptions(4, 5).num_layers(2).bidirectional(true)), series);
   }
+  for (const bool bias : {true, false}) {
+    const torch::Tensor rows = torch::randn({6, 4});
+    check_seen("LSTMCell", nn::LSTMCell(nn::LSTMCellOptions(4, 5).bias(bias)), rows);
+    check_seen("GRUCell", nn::GRUCell(nn::GRUCellOptions(4, 5).bias(bias)), rows);
+    check_seen("RNNCell", nn::RNNCell(nn::RNNCellOptions(4, 5).bias(bias)), rows);
+    check_seen("RNNCell",
+               nn::RNNCell(nn::RNNCellOptions(4, 5).bias(bias).nonlinearity(torch::kReLU)), rows);
+    check_seen("Bilinear", nn::Bilinear(nn::BilinearOptions(4, 3, 5).bias(bias)), rows,
+               [](nn::Bilinear& module, const torch::Tensor& data) {
+                 return module->forward(data, data.narrow(-1, 0, 3));
+               });
+  }
   check_seen("BatchNorm1d", nn::BatchNorm1d(4), torch::randn({6, 4}));
   check_seen("BatchNorm1d", nn::BatchNorm1d(4), torch::randn({6, 4, 5}));
   check_seen("BatchNorm2d", nn::BatchNorm2d(4), torch::randn({6, 4, 5, 5}));
   check_seen("BatchNorm3d", nn::BatchNorm3d(4), torch::randn({6, 4, 3, 3, 3}));
   check_seen("LayerNorm", nn::LayerNorm(nn::LayerNormOptions({4})), torch::randn({6, 3, 4}));
   check_seen("Embedding", nn::Embedding(10, 4), torch::randint(10, {6, 3}, torch::kLong));
+  const torch::Tensor words = torch::randint(10, {6, 3}, torch::kLong);
+  check_seen("EmbeddingBag", nn::EmbeddingBag(10, 4), words);
+  check_seen("EmbeddingBag", nn::EmbeddingBag(10, 4), words.flatten(),
+             [](nn::EmbeddingBag& module, const torch::Tensor& data) {
+               return module->forward(data, torch::tensor({0, 2, 7}, data.options()));
+             });
+  check_seen("GroupNorm", nn::GroupNorm(2, 4), torch::randn({6, 4}));
+  check_seen("GroupNorm", nn::GroupNorm(2, 4), torch::randn({6, 4, 5, 5}));
+  const auto affine = nn::InstanceNorm1dOptions(4).affine(true);
+  check_seen("InstanceNorm1d", nn::InstanceNorm1d(affine), torch::randn({6, 4, 5}));
+  check_seen("InstanceNorm2d", nn::InstanceNorm2d(affine), torch::randn({6, 4, 5, 5}));
+  check_seen("InstanceNorm3d", nn::InstanceNorm3d(affine), torch::randn({6, 4, 3, 3, 3}));
+  check_seen("PReLU", nn::PReLU(), torch::randn({6, 4}));
+  check_seen("PReLU", nn::PReLU(nn::PReLUOptions().num_parameters(4)), torch::randn({6, 4, 5, 5}));
   checked().insert("MultiheadAttention");  // the next test case
 
   for (const delve::LayerKind& kind : delve::layer_kinds()) {
@@ -182,6 +215,38 @@ TEST_CASE("Kinds that are not tracked unasked are where they are asked for", "[k
                         delve::layer_kind_names());
 }
 
+TEST_CASE("Cells and bilinear layers are tracked by default", "[kinds][options]") {
+  const auto is_default = [](const delve::ModuleView& module) {
+    return delve::layer_kind_of(module)->by_default;
+  };
+  CHECK(is_default(nn::LSTMCell(2, 2)));
+  CHECK(is_default(nn::GRUCell(2, 2)));
+  CHECK(is_default(nn::RNNCell(2, 2)));
+  CHECK(is_default(nn::Bilinear(2, 2, 2)));
+  CHECK_FALSE(is_default(nn::EmbeddingBag(2, 2)));
+  CHECK_FALSE(is_default(nn::GroupNorm(1, 2)));
+  CHECK_FALSE(is_default(nn::InstanceNorm1d(2)));
+  CHECK_FALSE(is_default(nn::InstanceNorm2d(2)));
+  CHECK_FALSE(is_default(nn::InstanceNorm3d(2)));
+  CHECK_FALSE(is_default(nn::PReLU()));
+}
+
+TEST_CASE("A cell counts each step of a sequence, by its hidden state", "[kinds]") {
+  torch::manual_seed(5);
+  nn::LSTMCell cell(nn::LSTMCellOptions(4, 5));
+  CheckLayerSat tracker("unused", "csv", {{"cell", cell}}, quiet().stats({"trc"}));
+  std::tuple<torch::Tensor, torch::Tensor> states = {torch::zeros({8, 5}), torch::zeros({8, 5})};
+  std::vector<torch::Tensor> hidden;
+  for (int step = 0; step < 6; ++step) {
+    states = cell(torch::randn({8, 4}), states);
+    hidden.push_back(std::get<0>(states).detach().clone());
+  }
+  const delve::EpochRecord record = tracker.add_saturations();
+  CHECK(find(record, "cell", Mode::Train)->samples == 48);
+  CHECK(find(record, "cell", Mode::Train)->values[0].value ==
+        Approx(trace_of(torch::cat(hidden))).epsilon(1e-5));
+}
+
 TEST_CASE("Every family of output counts each of its positions", "[kinds]") {
   torch::manual_seed(3);
   const auto check_rows = [](auto module, const torch::Tensor& input,
@@ -214,6 +279,20 @@ TEST_CASE("Every family of output counts each of its positions", "[kinds]") {
              last_axis);
   check_rows(nn::Embedding(10, 4), torch::randint(10, {60, 3}, torch::kLong), {"Embedding"},
              last_axis);
+  check_rows(nn::EmbeddingBag(10, 4), torch::randint(10, {60, 3}, torch::kLong), {"EmbeddingBag"},
+             last_axis);
+  check_rows(nn::GRUCell(4, 5), torch::randn({60, 4}), {}, last_axis);
+  check_rows(nn::RNNCell(4, 5), torch::randn({60, 4}), {}, last_axis);
+  check_rows(nn::GroupNorm(2, 4), torch::randn({60, 4}), {"GroupNorm"}, channels_last);
+  check_rows(nn::GroupNorm(2, 4), torch::randn({9, 4, 3, 5}), {"GroupNorm"}, channels_last);
+  check_rows(nn::InstanceNorm1d(nn::InstanceNorm1dOptions(4).affine(true)),
+             torch::randn({20, 4, 5}), {"InstanceNorm1d"}, channels_last);
+  check_rows(nn::InstanceNorm2d(nn::InstanceNorm2dOptions(4).affine(true)),
+             torch::randn({9, 4, 3, 5}), {"InstanceNorm2d"}, channels_last);
+  check_rows(nn::InstanceNorm3d(nn::InstanceNorm3dOptions(4).affine(true)),
+             torch::randn({9, 4, 2, 3, 5}), {"InstanceNorm3d"}, channels_last);
+  check_rows(nn::PReLU(nn::PReLUOptions().num_parameters(4)), torch::randn({9, 4, 3, 5}), {"PReLU"},
+             channels_last);
   // The last timestep of each series, wherever time is.
   check_rows(nn::GRU(nn::GRUOptions(4, 5).batch_first(true)), torch::randn({60, 7, 4}), {},
              [](const torch::Tensor& output) { return output.select(1, -1); });

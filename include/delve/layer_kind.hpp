@@ -11,6 +11,7 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/instancenorm.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/modules/rnn.h>
@@ -261,11 +262,32 @@ inline std::vector<ForwardOperator> linear_operators() {
           ForwardOperator("aten::linear").input_at(0).weight_at(1).bias_at(2)};
 }
 
+/// One step of a recurrent layer. Its first output is the hidden state.
 template <typename Impl>
-LayerKind batch_norm(std::string_view name) {
+LayerKind cell(std::string_view name, const std::vector<std::string_view>& ops) {
+  std::vector<ForwardOperator> operators;
+  for (const std::string_view op : ops) {
+    operators.push_back(ForwardOperator(op).input_at(0).weight_at(2).bias_at(4));
+  }
+  LayerKind kind(name, LayerFamily::Linear);
+  kind.is_native = is_a<Impl>;
+  return kind
+      .weight_is("weight_ih",
+                 [](const torch::nn::Module& module) {
+                   return dynamic_cast<const Impl&>(module).weight_ih;
+                 })
+      .bias_is(
+          "bias_ih",
+          [](const torch::nn::Module& module) { return dynamic_cast<const Impl&>(module).bias_ih; })
+      .run_by(std::move(operators));
+}
+
+/// A BatchNorm or an InstanceNorm.
+template <typename Impl>
+LayerKind channel_norm(std::string_view name, std::string_view op) {
   return kind_with_bias<Impl>(name, LayerFamily::Convolution)
       .on_request()
-      .run_by({ForwardOperator("aten::batch_norm").input_at(0).weight_at(1).bias_at(2)});
+      .run_by({ForwardOperator(op).input_at(0).weight_at(1).bias_at(2)});
 }
 
 /// The projections of query, key and value, side by side, where all three are of one tensor. The
@@ -304,19 +326,37 @@ inline const std::vector<LayerKind>& layer_kinds() {
       convolution<ConvTranspose2dImpl>("ConvTranspose2d", 2, "aten::conv_transpose2d"),
       convolution<ConvTranspose3dImpl>("ConvTranspose3d", 3, "aten::conv_transpose3d"),
       kind_with_bias<LinearImpl>("Linear", LayerFamily::Linear).run_by(linear_operators()),
+      kind_with_bias<BilinearImpl>("Bilinear", LayerFamily::Linear)
+          .run_by({ForwardOperator("aten::bilinear").input_at(0).weight_at(2).bias_at(3)}),
       recurrent<LSTMImpl>("LSTM", {"aten::lstm"}),
       recurrent<GRUImpl>("GRU", {"aten::gru"}),
       recurrent<RNNImpl>("RNN", {"aten::rnn_tanh", "aten::rnn_relu"}),
-      batch_norm<BatchNorm1dImpl>("BatchNorm1d"),
-      batch_norm<BatchNorm2dImpl>("BatchNorm2d"),
-      batch_norm<BatchNorm3dImpl>("BatchNorm3d"),
+      cell<LSTMCellImpl>("LSTMCell", {"aten::lstm_cell"}),
+      cell<GRUCellImpl>("GRUCell", {"aten::gru_cell"}),
+      cell<RNNCellImpl>("RNNCell", {"aten::rnn_tanh_cell", "aten::rnn_relu_cell"}),
+      channel_norm<BatchNorm1dImpl>("BatchNorm1d", "aten::batch_norm"),
+      channel_norm<BatchNorm2dImpl>("BatchNorm2d", "aten::batch_norm"),
+      channel_norm<BatchNorm3dImpl>("BatchNorm3d", "aten::batch_norm"),
+      channel_norm<InstanceNorm1dImpl>("InstanceNorm1d", "aten::instance_norm"),
+      channel_norm<InstanceNorm2dImpl>("InstanceNorm2d", "aten::instance_norm"),
+      channel_norm<InstanceNorm3dImpl>("InstanceNorm3d", "aten::instance_norm"),
       kind_with_bias<LayerNormImpl>("LayerNorm", LayerFamily::Linear)
           .on_request()
           .run_by({ForwardOperator("aten::layer_norm").input_at(0).weight_at(2).bias_at(3)}),
+      kind_with_bias<GroupNormImpl>("GroupNorm", LayerFamily::Convolution)
+          .on_request()
+          .run_by({ForwardOperator("aten::group_norm").input_at(0).weight_at(2).bias_at(3)}),
+      kind_without_bias<PReLUImpl>("PReLU", LayerFamily::Convolution)
+          .on_request()
+          .run_by({ForwardOperator("aten::prelu").input_at(0).weight_at(1)}),
       kind_without_bias<EmbeddingImpl>("Embedding", LayerFamily::Linear)
           .on_request()
           .looks_up_rows()
           .run_by({ForwardOperator("aten::embedding").weight_at(0).input_at(1)}),
+      kind_without_bias<EmbeddingBagImpl>("EmbeddingBag", LayerFamily::Linear)
+          .on_request()
+          .looks_up_rows()
+          .run_by({ForwardOperator("aten::embedding_bag").weight_at(0).input_at(1)}),
       multihead_attention(),
   };
   return kinds;

@@ -105,8 +105,9 @@ struct CheckLayerSatOptions {
   /// Whether convolutions are tracked.
   TORCH_ARG(bool, include_conv) = true;
 
-  /// Additional kinds of layers to track besides the defaults (layer_kind.hpp):
-  /// "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "Embedding", "MultiheadAttention".
+  /// Additional kinds of layers to track, besides the defaults (layer_kind.hpp): "BatchNorm1d",
+  /// "BatchNorm2d", "BatchNorm3d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
+  /// "LayerNorm", "GroupNorm", "PReLU", "Embedding", "EmbeddingBag", "MultiheadAttention".
   TORCH_ARG(std::vector<std::string>, also_track);
 
   /// Whether each layer's values are reported.
