@@ -22,6 +22,8 @@ using delve_test::put;
 using delve_test::read;
 using delve_test::record;
 
+namespace fs = std::filesystem;
+
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -323,4 +325,34 @@ TEST_CASE("A savefile without a name, or below a file, is refused", "[csv][misus
   CHECK_THROWS_AS(CsvWriter("csv/x", CsvOptions{-1}), std::invalid_argument);
   put(fresh("blocked"), "a file");
   CHECK_THROWS_AS(CsvWriter("csv/blocked/run/below"), std::runtime_error);
+}
+
+TEST_CASE("A table behind a symbolic link is written where it points, with its permissions",
+          "[csv][links]") {
+  const fs::path folder = delve_test::fresh_folder("csv_links");
+  fs::create_directories(folder / "shared");
+  const fs::path table = folder / "shared" / "table.csv";
+  fs::create_symlink("middle.csv", folder / "run.csv");
+  fs::create_symlink("shared/table.csv", folder / "middle.csv");
+  const auto write = [&](int epoch, const std::vector<double>& values) {
+    delve::CsvWriter writer((folder / "run").string(), {epoch});
+    writer.write(delve_test::record(epoch, {}, {delve_test::layer("a", Mode::Train, values)}));
+    writer.close();
+  };
+  write(0, {0.5});  // the link leads nowhere yet
+  REQUIRE(fs::is_regular_file(fs::symlink_status(table)));
+  fs::permissions(table, fs::perms(0640));
+  write(1, {0.25, 3});  // a column more: the table is replaced
+  CHECK(fs::is_symlink(fs::symlink_status(folder / "run.csv")));
+  CHECK(fs::is_symlink(fs::symlink_status(folder / "middle.csv")));
+  CHECK(fs::status(table).permissions() == fs::perms(0640));
+  CHECK(delve_test::read(table.string()) ==
+        ";train-saturation_a;train-intrinsic-dimensionality_a\n0;0.5;\n1;0.25;3\n");
+  fs::create_symlink("round.csv", folder / "round.csv");
+  delve::CsvWriter circle((folder / "round").string());
+  std::vector<std::string> messages;
+  circle.on_problem([&](std::string_view message) { messages.emplace_back(message); });
+  circle.write(delve_test::record(0, {}, {}));
+  REQUIRE(messages.size() == 1);
+  CHECK_THAT(messages[0], ContainsSubstring("round.csv"));
 }

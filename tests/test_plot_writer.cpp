@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -672,4 +673,52 @@ TEST_CASE("Sizes out of their range are refused", "[plot][misuse]") {
                     "pixels");
   CHECK_THROWS_AS(PlotWriter("plot/x", {"gnuplot", 0, 20000}), std::invalid_argument);
   CHECK_THROWS_AS(PlotWriter("plot/"), std::invalid_argument);
+}
+
+TEST_CASE("The user's environment changes no picture", "[plot][environment]") {
+  const auto picture = [](const std::string& name) {
+    const fs::path folder = fresh("environment");
+    PlotOptions options;
+    options.format = PictureFormat::Svg;
+    Watched watched((folder / "run").string(), options);
+    watched.writer.write(
+        record(0, {}, {layer("a", Mode::Train, {0.5}), layer("b", Mode::Train, {0.25})}));
+    watched.writer.close();
+    CAPTURE(name, watched.messages);
+    CHECK(watched.messages.empty());
+    return read((folder / "run_lsat_train_epoch_0.svg").string());
+  };
+  const std::string usual = picture("none");
+  REQUIRE(usual.size() > 1000);
+  const std::vector<std::pair<const char*, const char*>> variables = {
+      {"GNUTERM", "x11"},
+      {"GNUTERM", "qt"},
+      {"GNUTERM", ""},
+      {"GNUTERM", "no such terminal"},
+      {"GNUPLOT_LIB", "/nowhere"},
+      {"GDFONTPATH", "/nowhere"},
+      {"GNUPLOT_DEFAULT_GDFONT", "nothing"},
+      {"GNUPLOT_FONTPATH", "/nowhere"},
+      {"GNUPLOT_PS_DIR", "/nowhere"},
+      {"GNUHELP", "/nowhere"},
+      {"FIT_SCRIPT", "exit"},
+      {"FIT_LOG", "/nowhere/log"},
+      {"GNUPLOT_DRIVER_DIR", "/nowhere"},
+      {"LC_ALL", "de_DE.UTF-8"},
+      {"LC_ALL", "nonsense"},
+      {"LANG", "C"},
+      {"HOME", "/nowhere"},
+      {"DISPLAY", ":77"}};
+  for (const auto& [name, value] : variables) {
+    const char* const before = std::getenv(name);
+    const std::string old = before != nullptr ? before : "";
+    ::setenv(name, value, 1);
+    CAPTURE(name, value);
+    CHECK(picture(name) == usual);
+    if (before != nullptr) {
+      ::setenv(name, old.c_str(), 1);
+    } else {
+      ::unsetenv(name);
+    }
+  }
 }

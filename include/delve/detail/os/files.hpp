@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <fcntl.h>   // open
-#include <unistd.h>  // close, fsync, getpid, read, unlink, write
+#include <fcntl.h>     // open
+#include <sys/stat.h>  // fchmod, stat
+#include <unistd.h>    // close, fsync, getpid, read, unlink, write
 
 #include <atomic>        // std::atomic
 #include <cerrno>        // errno
@@ -124,12 +125,29 @@ inline std::optional<std::string> read_file(const std::string& path) {
   }
 }
 
+/// The file that a path stands for: where symbolic links lead, whether or not there is a file yet.
+/// @throws FileError where they lead in a circle
+inline std::string link_target(const std::string& path) {
+  namespace fs = std::filesystem;
+  fs::path target = path;
+  constexpr int most = 40;  // as many as Linux follows
+  for (int links = 0; links < most; ++links) {
+    std::error_code error;
+    if (!fs::is_symlink(fs::symlink_status(target, error))) return target.string();
+    const fs::path next = fs::read_symlink(target, error);
+    if (error) throw FileError("read the link", target.string(), error.message());
+    target = target.parent_path() / next;
+  }
+  throw FileError("follow the link", path, system_message(ELOOP));
+}
+
 /// A file on its way to replace another: what is written goes to a temporary file beside it, until
-/// commit() renames that over the target. Destroyed earlier, it leaves no trace.
+/// commit() renames that over the target. Destroyed earlier, it leaves no trace. A symbolic link
+/// stays one, and the file that it leads to is replaced; its permissions are kept.
 class PendingFile {
  public:
   /// @throws FileError
-  explicit PendingFile(std::string path) : path_(std::move(path)) {
+  explicit PendingFile(const std::string& path) : path_(link_target(path)) {
     static std::atomic<unsigned> count{0};
     do {
       temporary_ = fmt::format("{}.{}-{}.tmp", path_, ::getpid(), count++);
@@ -137,6 +155,11 @@ class PendingFile {
           FileDescriptor(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     } while (!file_.is_open() && errno == EEXIST);
     if (!file_.is_open()) fail(errno);
+    struct ::stat old = {};
+    // Where the system does not let us, the file is ours to read at least.
+    if (::stat(path_.c_str(), &old) == 0) {
+      [[maybe_unused]] const int ignored = ::fchmod(file_.get(), old.st_mode & 07777U);
+    }
   }
 
   PendingFile(const PendingFile&) = delete;

@@ -8,7 +8,7 @@
 #include <sys/wait.h>  // waitpid
 #include <unistd.h>    // access, environ, lseek, pread, unlink
 
-#include <algorithm>     // std::min
+#include <algorithm>     // std::find, std::min
 #include <cerrno>        // errno
 #include <chrono>        // std::chrono
 #include <cstdio>        // SEEK_SET
@@ -122,10 +122,12 @@ inline ProcessEnd wait_for(::pid_t child, std::chrono::milliseconds limit) {
 /// its stdout the descriptor `output`: files, so that nobody can block and no SIGPIPE arises. The
 /// child is spawned, not forked, since forking a program with many threads is unsafe.
 /// @param folder that it works in; empty: this program's own
+/// @param unset the environment's variables that it does not get
 /// @throws FileError if it cannot be started
 inline ProcessEnd run_program(const std::string& path, std::vector<std::string> arguments,
                               std::string_view input, int output, std::chrono::milliseconds limit,
-                              const std::string& folder = {}) {
+                              const std::string& folder = {},
+                              const std::vector<std::string_view>& unset = {}) {
   const FileDescriptor in = nameless_file(input);
   const FileDescriptor errors = nameless_file();
 
@@ -133,6 +135,14 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
+
+  std::vector<char*> environment;
+  for (char** entry = ::environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const std::string_view name = text.substr(0, text.find('='));
+    if (std::find(unset.begin(), unset.end(), name) == unset.end()) environment.push_back(*entry);
+  }
+  environment.push_back(nullptr);
 
   ::posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
@@ -153,7 +163,7 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
 
   ::pid_t child = 0;
   const int error =
-      ::posix_spawn(&child, path.c_str(), &actions, &attributes, argv.data(), ::environ);
+      ::posix_spawn(&child, path.c_str(), &actions, &attributes, argv.data(), environment.data());
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw FileError("start", path, system_message(error));

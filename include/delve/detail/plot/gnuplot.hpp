@@ -7,6 +7,7 @@
 #include <stdexcept>    // std::runtime_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
+#include <vector>       // std::vector
 
 #include <fmt/format.h>  // fmt::format
 
@@ -33,6 +34,17 @@ inline std::string first_complaints(std::string_view errors) {
   return words;
 }
 
+/// What of the user's environment changes how gnuplot starts and which fonts it takes (its manual,
+/// "Environment", and the terminals' own pages). GNUTERM names a terminal that this gnuplot may not
+/// have, and then no script runs at all.
+inline const std::vector<std::string_view>& gnuplot_variables() {
+  static const std::vector<std::string_view> names = {
+      "GNUTERM",          "GNUPLOT_LIB",       "GDFONTPATH", "GNUPLOT_DEFAULT_GDFONT",
+      "GNUPLOT_FONTPATH", "GNUPLOT_PS_DIR",    "GNUHELP",    "FIT_SCRIPT",
+      "FIT_LOG",          "GNUPLOT_DRIVER_DIR"};
+  return names;
+}
+
 /// Has gnuplot draw a script into a file, which is there whole or, if this throws, not at all.
 /// @param gnuplot the path of the program
 /// @throws std::exception that says what went wrong
@@ -43,7 +55,8 @@ inline void draw_picture(const std::string& gnuplot, const PictureKind& kind,
   make_parent_folders(picture);
   PendingFile file(picture);
   // "-d": the user's own settings for gnuplot must not change our pictures.
-  const ProcessEnd end = run_program(gnuplot, {"-d"}, script, file.descriptor(), patience);
+  const ProcessEnd end =
+      run_program(gnuplot, {"-d"}, script, file.descriptor(), patience, {}, gnuplot_variables());
   const std::string words = first_complaints(end.errors);
   const std::string fault = fault_of(end, "gnuplot", fmt::format("{} s", patience.count()));
   if (!fault.empty()) throw std::runtime_error(fault + words);
