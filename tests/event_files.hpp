@@ -51,6 +51,7 @@ struct Event {
   double wall_time = 0;
   std::int64_t step = 0;
   std::string file_version;
+  std::string writer;
   int session_status = -1;
   std::vector<EventValue> values;
 };
@@ -112,6 +113,14 @@ inline Event event_of(const std::string& bytes) {
       case 3:
         event.file_version = message.get_string();
         break;
+      case 10: {
+        protozero::pbf_reader source = message.get_message();
+        while (source.next()) {
+          REQUIRE(source.tag() == 1);
+          event.writer = source.get_string();
+        }
+        break;
+      }
       case 5: {
         protozero::pbf_reader summary = message.get_message();
         while (summary.next()) {

@@ -94,6 +94,7 @@ TEST_CASE("An event file holds version, start, and an event an epoch", "[tensorb
 
   REQUIRE(events.size() == 5);
   CHECK(events[0].file_version == "brain.Event:2");
+  CHECK(events[0].writer == "delve-cpp run");
   CHECK(events[1].session_status == 1);
   CHECK(events[1].step == 0);
   CHECK(events[2].step == 0);
@@ -170,23 +171,20 @@ TEST_CASE("A histogram counts each finite number in its bucket", "[tensorboard][
   CHECK_FALSE(delve::detail::histogram_of(Eigen::MatrixXd(0, 1)));
 }
 
-TEST_CASE("A resumed run hides the epochs that it does again, and touches no file",
+TEST_CASE("A resumed run takes the epochs that it does again out of its own files",
           "[tensorboard][resume]") {
   const fs::path savefile = fresh("resume");
   // Three runs within a second: only their names tell which comes later.
   for (const int run : {0, 1, 2}) {
-    const auto old_files = files_in(fs::exists(savefile) ? savefile : ".");
-    std::map<std::string, std::string> before;
-    for (const std::string& file : old_files) before[file] = read((savefile / file).string());
     const int initial_epoch = run == 2 ? 1 : 3 * run;
     TensorBoardWriter writer(savefile.string(), TensorBoardOptions{initial_epoch});
     for (int epoch = initial_epoch; epoch < initial_epoch + 5 - run; ++epoch) {
-      writer.write(record(epoch, {{"a", 10 * run + epoch}}, {}));
+      writer.write(
+          record(epoch, {{"a", 10 * run + epoch}, {"of run" + std::to_string(run), 1}}, {}));
     }
     writer.close();
-    CHECK(files_in(savefile).size() == static_cast<std::size_t>(run) + 1);
-    for (const auto& [file, bytes] : before) CHECK(read((savefile / file).string()) == bytes);
     if (run == 1) {
+      CHECK(files_in(savefile).size() == 2);
       const std::map<std::int64_t, float> expected{{0, 0.F},  {1, 1.F},  {2, 2.F}, {3, 13.F},
                                                    {4, 14.F}, {5, 15.F}, {6, 16.F}};
       CHECK(shown(savefile)["a"] == expected);
@@ -194,10 +192,53 @@ TEST_CASE("A resumed run hides the epochs that it does again, and touches no fil
   }
   const std::map<std::int64_t, float> expected{{0, 0.F}, {1, 21.F}, {2, 22.F}, {3, 23.F}};
   CHECK(shown(savefile)["a"] == expected);
+  // A loader that heeds no session start, as TensorBoard's fast one, sees no old step either.
+  CHECK(files_in(savefile).size() == 2);  // nothing was left of the second run's
+  std::map<std::string, std::vector<std::int64_t>> steps;
+  for (const std::string& file : files_in(savefile)) {
+    for (const delve_test::Event& event : delve_test::events_in((savefile / file).string())) {
+      for (const auto& value : event.values) steps[value.tag].push_back(event.step);
+    }
+  }
+  CHECK(steps["of run0"] == std::vector<std::int64_t>{0});
+  CHECK(steps.count("of run1") == 0);
+  CHECK(steps["of run2"] == std::vector<std::int64_t>{1, 2, 3});
 
-  // And at 0 an old run is hidden as a whole.
+  // And at 0 an old run goes as a whole.
   TensorBoardWriter(savefile.string()).write(record(0, {{"b", 1}}, {}));
   CHECK(shown(savefile)["a"].empty());
+  CHECK(files_in(savefile).size() == 1);
+}
+
+TEST_CASE("Event files of other writers are never touched, which is reported",
+          "[tensorboard][resume]") {
+  const fs::path savefile = fresh("strangers");
+  // A file as delve 0.1 wrote it, without a mark; one of another savefile; and no event file at
+  // all.
+  TensorBoardWriter((savefile / "inner").string()).write(record(4, {{"a", 1}}, {}));
+  const fs::path other = savefile / "inner" / files_in(savefile / "inner").front();
+  fs::rename(other, savefile / "events.out.tfevents.0000000002.host.1.0");
+  fs::remove(savefile / "inner");
+  const std::string event = delve::detail::tf_record([] {
+    delve::detail::SummaryBuilder summary;
+    summary.add_scalar("a", 7);
+    return summary.event(1, 3);
+  }());
+  delve_test::put(savefile / "events.out.tfevents.0000000001.host.1.0", event);
+  delve_test::put(savefile / "events.out.tfevents.0000000003.host.1.0", "no events");
+  std::map<std::string, std::string> before;
+  for (const std::string& file : files_in(savefile))
+    before[file] = read((savefile / file).string());
+  REQUIRE(before.size() == 3);
+  for (const int initial_epoch : {3, 5}) {
+    Watched run(savefile, TensorBoardOptions{initial_epoch});
+    run.writer.write(record(initial_epoch, {{"b", 1}}, {}));
+    run.writer.close();
+    for (const auto& [file, bytes] : before) CHECK(read((savefile / file).string()) == bytes);
+    REQUIRE(run.messages.size() == (initial_epoch == 3 ? 1U : 0U));
+    if (initial_epoch == 3)
+      CHECK_THAT(run.messages[0], ContainsSubstring("2 event files of another"));
+  }
 }
 
 TEST_CASE("A run is read after files whose clock was ahead", "[tensorboard][resume]") {

@@ -31,10 +31,10 @@ namespace delve {
 struct ConsoleOptions {
   /// Where tables go. It must outlive the writer.
   std::ostream* out = &std::cout;
-  /// What the heading of each table begins with, such as the run's name; empty: nothing.
-  std::string title = {};
   /// Whether bars are drawn of Unicode's block elements, in eighths of a character; else of '#'.
   bool unicode = true;
+  /// What the heading of each table begins with, such as the run's name; empty: nothing.
+  std::string title = {};
 };
 
 /// Prints a table at the end of each epoch: a line a layer, with its width d, and for training and

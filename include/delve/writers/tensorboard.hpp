@@ -7,6 +7,7 @@
 #include <atomic>        // std::atomic
 #include <charconv>      // std::from_chars
 #include <chrono>        // std::chrono
+#include <cstddef>       // std::size_t
 #include <cstdint>       // std::int64_t
 #include <filesystem>    // std::filesystem
 #include <memory>        // std::make_shared
@@ -14,6 +15,8 @@
 #include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::error_code
+#include <utility>       // std::exchange
+#include <vector>        // std::vector
 
 #include <fmt/format.h>  // fmt::format
 
@@ -30,8 +33,8 @@
 namespace delve {
 
 struct TensorBoardOptions {
-  /// The first epoch to come. What a run before wrote to the folder of this epoch and later ones,
-  /// TensorBoard is told to forget.
+  /// The first epoch to come. What a run before wrote to the folder of this epoch and later ones is
+  /// taken out of its files, and TensorBoard is told to forget it.
   std::int64_t initial_epoch = 0;
 };
 
@@ -42,7 +45,10 @@ struct TensorBoardOptions {
 /// numbers (NaN) and matrices are left out: NpyWriter has the matrices. Needs protozero.
 ///
 /// Each run has a file of its own, made with the first epoch and read by TensorBoard after those
-/// that are there; these are never touched. An epoch is appended, whole or, but for a kill, not at
+/// that are there. Of these the ones that this writer made under this savefile's name, which they
+/// hold as a mark, lose the epochs that come again, each replaced whole; others are never touched,
+/// those of delve 0.1 included, which have no mark, and it is reported if they hold such epochs. An
+/// epoch is appended, whole or, but for a kill, not at
 /// all. What could not be written is written with the next epoch, or at the end.
 class TensorBoardWriter final : public Writer {
  public:
@@ -63,8 +69,9 @@ class TensorBoardWriter final : public Writer {
     const double now = seconds_since_1970();
     std::string records;
     if (!file_) {
+      take_out_later_steps();
       file_.emplace((folder_ / new_file_name(now)).string());
-      records += detail::tf_record(detail::file_version_event(now));
+      records += detail::tf_record(detail::file_version_event(now, mark()));
       records += detail::tf_record(detail::session_start_event(now, initial_epoch_));
     }
     file_->add(records + detail::tf_record(summary_of(record).event(now, record.epoch)));
@@ -75,6 +82,70 @@ class TensorBoardWriter final : public Writer {
   }
 
  private:
+  static constexpr std::string_view kBeginning = "events.out.tfevents.";
+
+  [[nodiscard]] std::string mark() const { return "delve-cpp " + folder_.filename().string(); }
+
+  /// Takes the steps from initial_epoch on out of the files of earlier runs. TensorBoard's fast
+  /// loader heeds no session start, and would show them for tags that this run does not write.
+  void take_out_later_steps() {
+    std::vector<std::string> paths;
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(folder_, error), end; entry != end && !error;
+         entry.increment(error)) {
+      const std::string name = entry->path().filename().string();
+      std::error_code unknown;
+      if (name.compare(0, kBeginning.size(), kBeginning) == 0 && entry->is_regular_file(unknown)) {
+        paths.push_back(entry->path().string());
+      }
+    }
+    std::size_t strange = 0;
+    for (const std::string& path : paths) {
+      try {
+        if (!take_out_later_steps(path)) ++strange;
+      } catch (const detail::FileError& fault) {
+        report(fmt::format("{}; TensorBoard may show its later steps", fault.what()));
+      }
+    }
+    if (strange == 0) return;
+    report(
+        fmt::format("\"{}\" holds {} event file{} of another writer, or of delve 0.1, with steps "
+                    "from {} on; TensorBoard's fast loader shows these beside the new ones",
+                    folder_.string(), strange, strange == 1 ? "" : "s", initial_epoch_));
+  }
+
+  /// @return false where the file has such steps and is not ours
+  [[nodiscard]] bool take_out_later_steps(const std::string& path) const {
+    const std::string bytes = detail::read_file(path).value_or("");
+    std::string_view rest = bytes;
+    std::string kept;
+    bool is_first = true;
+    bool is_ours = false;
+    bool has_values = false;
+    bool has_later = false;
+    while (const std::optional<std::string_view> data = detail::next_tf_record(rest)) {
+      const auto outline = detail::outline_of(*data);
+      if (!outline) return true;  // no file of events
+      if (std::exchange(is_first, false)) is_ours = outline->writer == mark();
+      const bool is_later = outline->has_values && outline->step >= initial_epoch_;
+      has_later = has_later || is_later;
+      if (is_later) continue;
+      has_values = has_values || outline->has_values;
+      kept += detail::tf_record(*data);
+    }
+    if (!has_later) return true;
+    if (!is_ours) return false;
+    if (has_values) {
+      detail::replace_file(path, kept);
+    } else {
+      std::error_code error;
+      if (!std::filesystem::remove(path, error) && error) {
+        throw detail::FileError("remove", path, error.message());
+      }
+    }
+    return true;
+  }
+
   static double seconds_since_1970() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     return std::chrono::duration<double>(now).count();
@@ -106,19 +177,18 @@ class TensorBoardWriter final : public Writer {
   /// their names, so SECONDS is later than in all of them, whatever the clock says.
   [[nodiscard]] std::string new_file_name(double now) const {
     static std::atomic<unsigned> count{0};
-    constexpr std::string_view beginning = "events.out.tfevents.";
     auto seconds = static_cast<std::int64_t>(now);
     std::error_code error;
     for (std::filesystem::directory_iterator entry(folder_, error), end; entry != end && !error;
          entry.increment(error)) {
       const std::string name = entry->path().filename().string();
-      if (name.compare(0, beginning.size(), beginning) != 0) continue;
-      const std::string digits = name.substr(beginning.size(), 10);
+      if (name.compare(0, kBeginning.size(), kBeginning) != 0) continue;
+      const std::string digits = name.substr(kBeginning.size(), 10);
       std::int64_t there = 0;
       std::from_chars(digits.data(), digits.data() + digits.size(), there);
       seconds = std::max(seconds, there + 1);
     }
-    return fmt::format("{}{:010}.{}.{}.{}", beginning, seconds, host(), ::getpid(), count++);
+    return fmt::format("{}{:010}.{}.{}.{}", kBeginning, seconds, host(), ::getpid(), count++);
   }
 
   /// The machine's name, as far as it can stand in the name of a file.

@@ -3,11 +3,15 @@
 
 #include <cmath>        // std::abs
 #include <cstdint>      // std::int32_t, std::int64_t
+#include <exception>    // std::exception
 #include <limits>       // std::numeric_limits
+#include <optional>     // std::optional
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 
 #include <protozero/pbf_builder.hpp>
+#include <protozero/pbf_message.hpp>
+#include <protozero/types.hpp>
 
 #include <delve/detail/formats/histogram.hpp>
 #include <delve/detail/formats/utf8.hpp>
@@ -23,8 +27,10 @@ enum class EventField : protozero::pbf_tag_type {
   Step = 2,
   FileVersion = 3,
   Summary = 5,
-  SessionLog = 7
+  SessionLog = 7,
+  SourceMetadata = 10
 };
+enum class SourceMetadataField : protozero::pbf_tag_type { Writer = 1 };
 enum class SessionLogField : protozero::pbf_tag_type { Status = 1 };
 enum class SummaryField : protozero::pbf_tag_type { Value = 1 };
 enum class SummaryValueField : protozero::pbf_tag_type { Tag = 1, SimpleValue = 2, Histo = 5 };
@@ -40,11 +46,16 @@ enum class HistogramField : protozero::pbf_tag_type {
 
 /// What every event file begins with.
 /// @param wall_time in seconds since 1970
-[[nodiscard]] inline std::string file_version_event(double wall_time) {
+/// @param writer the mark by which the writer knows its own files again
+[[nodiscard]] inline std::string file_version_event(double wall_time, std::string_view writer) {
   std::string bytes;
   protozero::pbf_builder<EventField> event(bytes);
   event.add_double(EventField::WallTime, wall_time);
   event.add_string(EventField::FileVersion, "brain.Event:2");
+  {
+    protozero::pbf_builder<SourceMetadataField> source(event, EventField::SourceMetadata);
+    source.add_string(SourceMetadataField::Writer, valid_utf8(writer));
+  }
   return bytes;
 }
 
@@ -59,6 +70,47 @@ enum class HistogramField : protozero::pbf_tag_type {
   protozero::pbf_builder<SessionLogField> log(event, EventField::SessionLog);
   log.add_enum(SessionLogField::Status, start);
   return bytes;
+}
+
+/// What an event is, as far as a resumed run must know.
+struct EventOutline {
+  std::int64_t step = 0;
+  bool has_values = false;
+  std::string writer;  ///< of a file's first event
+};
+
+/// Nothing where these bytes are no event.
+[[nodiscard]] inline std::optional<EventOutline> outline_of(std::string_view bytes) {
+  EventOutline outline;
+  try {
+    protozero::pbf_message<EventField> event(bytes.data(), bytes.size());
+    while (event.next()) {
+      switch (event.tag_and_type()) {
+        case protozero::tag_and_type(EventField::Step, protozero::pbf_wire_type::varint):
+          outline.step = event.get_int64();
+          break;
+        case protozero::tag_and_type(EventField::Summary,
+                                     protozero::pbf_wire_type::length_delimited):
+          outline.has_values = true;
+          event.skip();
+          break;
+        case protozero::tag_and_type(EventField::SourceMetadata,
+                                     protozero::pbf_wire_type::length_delimited): {
+          protozero::pbf_message<SourceMetadataField> source(event.get_message());
+          while (source.next(SourceMetadataField::Writer,
+                             protozero::pbf_wire_type::length_delimited)) {
+            outline.writer = source.get_string();
+          }
+          break;
+        }
+        default:
+          event.skip();
+      }
+    }
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+  return outline;
 }
 
 /// The values of one step, to be put together.
