@@ -505,6 +505,59 @@ TEST_CASE("A module is seen wherever it is moved, and however it is loaded", "[h
   CHECK(events.count() == 12);
 }
 
+TEST_CASE("Weights that are computed in each forward are found each time", "[hook][moved]") {
+  torch::manual_seed(10);
+  constexpr std::size_t count = 12;
+  std::vector<nn::Linear> layers;
+  std::vector<Events> events(count);
+  std::vector<delve::RemovableHandle> handles;
+  for (std::size_t i = 0; i < count; ++i) layers.emplace_back(nn::LinearOptions(4, 4).bias(i % 2));
+  // Those at 2 and 4 share weights without a bias, and cannot be told apart; 1 and 3 can, by
+  // theirs.
+  for (std::size_t i = 0; i < count; ++i) {
+    handles.push_back(register_forward_hook(layers[i], events[i].hook()));
+  }
+  const std::vector<std::size_t> backwards = {11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
+  const std::vector<std::size_t> shuffled = {5, 0, 3, 11, 1, 8, 4, 10, 2, 9, 6, 7};
+  std::vector<int> expected(count, 0);
+  const auto pass = [&](const std::vector<std::size_t>& order, bool is_shared) {
+    for (const std::size_t i : order) {
+      layers[i]->weight = torch::randn({4, 4}) * 2;
+      if (is_shared && (i == 1 || i == 3))
+        layers[3]->weight = layers[1]->weight = layers[i]->weight;
+      if (is_shared && (i == 2 || i == 4))
+        layers[4]->weight = layers[2]->weight = layers[i]->weight;
+      for (const torch::Tensor& data : {torch::randn({3, 4}), torch::randn({2, 3, 4})}) {
+        const torch::Tensor output = layers[i](data);
+        const std::size_t counted = is_shared && i == 4 ? 2 : i;
+        CAPTURE(i, is_shared, data.sizes());
+        REQUIRE(events[counted].count() == ++expected[counted]);
+        const auto last = static_cast<std::size_t>(expected[counted]) - 1;
+        CHECK(torch::equal(events[counted][last].output, output));
+      }
+    }
+  };
+  for (int epoch = 0; epoch < 4; ++epoch) {
+    pass(backwards, /*is_shared=*/false);
+    pass(shuffled, false);
+  }
+  CHECK_FALSE(handles[2].is_ambiguous());
+  // One pass for the table to be made again, and then all must be right.
+  layers[3]->weight = layers[1]->weight;
+  layers[4]->weight = layers[2]->weight;
+  const auto another = register_forward_hook(layers[0], [](const ForwardCall&) {});
+  layers[0](torch::randn({3, 4}));
+  ++expected[0];
+  for (int epoch = 0; epoch < 4; ++epoch) {
+    pass(backwards, /*is_shared=*/true);
+    pass(shuffled, true);
+  }
+  CHECK(handles[2].is_ambiguous());
+  CHECK(handles[4].is_ambiguous());
+  CHECK_FALSE(handles[1].is_ambiguous());
+  for (std::size_t i = 0; i < count; ++i) CHECK(events[i].count() == expected[i]);
+}
+
 TEST_CASE("A dead module is forgotten, and its memory does not speak for it", "[hook][moved]") {
   Events events;
   auto first = std::make_shared<nn::LinearImpl>(64, 64);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>    // std::any_of, std::none_of, std::remove_if
+#include <atomic>       // std::memory_order_relaxed
+#include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <cstring>      // std::strncmp
 #include <iterator>     // std::prev
@@ -105,15 +107,18 @@ inline bool is_same_bias(const torch::Tensor& a, const torch::Tensor& b) {
   return storage_of(a) != nullptr && is_same_place(a, b);
 }
 
-/// Adds the module's hooks to the forward if these arguments are the module's.
-inline void add_if_taken_by(const WatchedModule& watched, const ForwardOperator& op,
+/// Adds the module's hooks to the forward if these arguments are the module's. Returns whether the
+/// weight is, whatever the bias.
+inline bool add_if_taken_by(const WatchedModule& watched, const ForwardOperator& op,
                             const torch::Tensor& weight, const torch::Tensor& bias,
                             RecognisedForward& forward) {
+  bool takes_weight = false;
   watched.visit([&](const ModuleView& module) {
     const torch::Tensor own_weight = watched.kind->weight(module);
     if (!own_weight.defined()) return;
     if (!(op.is_transposed ? is_transpose(weight, own_weight) : is_whole(weight, own_weight)))
       return;
+    takes_weight = true;
     const torch::Tensor own_bias = watched.kind->bias(module);
     if (op.bias >= 0 && !is_same_bias(bias, own_bias)) return;
     const bool bias_comes = op.bias_follows && own_bias.defined();
@@ -125,6 +130,43 @@ inline void add_if_taken_by(const WatchedModule& watched, const ForwardOperator&
       }
     }
   });
+  return takes_weight;
+}
+
+/// Looks for the module of a weight that is not where the table says. One that computes its weight
+/// in each forward is looked for each time, so the one whose turn it probably is comes first, and
+/// the search ends there if it shares its weight with no other.
+inline void look_everywhere(const LayerKind& kind, const ForwardOperator& op,
+                            const torch::Tensor& weight, const torch::Tensor& bias,
+                            const HookTable& table, RecognisedForward& forward) {
+  if (op.is_transposed && weight.dim() != 2) return;  // another product of activations, most likely
+  const std::size_t count = table.modules.size();
+  const std::size_t first = table.next_moved.load(std::memory_order_relaxed);
+  std::size_t compared = 0;
+  const auto is_taken_by = [&](std::size_t place) {
+    ++compared;
+    if (!add_if_taken_by(table.modules[place], op, weight, bias, forward)) return false;
+    table.next_moved.store((place + 1) % count, std::memory_order_relaxed);
+    return true;
+  };
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t place = (first + i) % count;
+    const WatchedModule& watched = table.modules[place];
+    if (watched.kind != &kind) continue;
+    const std::shared_ptr<HookTarget> target = watched.target();
+    if (target == nullptr || !target->is_alone() || !is_taken_by(place)) continue;
+    if (forward.hooks.empty()) break;  // it has another bias, so it is not alone any more
+    hook_registry().weight_has_moved(compared);
+    return;
+  }
+  std::vector<std::size_t> sharing;  // empty, and so without memory, for what is nobody's weight
+  for (std::size_t place = 0; place < count; ++place) {
+    if (table.modules[place].kind == &kind && is_taken_by(place)) sharing.push_back(place);
+  }
+  for (const std::size_t place : sharing) {
+    if (const auto target = table.modules[place].target()) target->set_alone(sharing.size() == 1);
+  }
+  if (!forward.hooks.empty()) hook_registry().weight_has_moved(compared);
 }
 
 /// Whether a tensor begins within the memory of this weight: it is the weight, a view or a part.
@@ -200,12 +242,7 @@ inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
       if (watched->kind == &kind) add_if_taken_by(*watched, op, weight, bias, *forward);
     }
   }
-  if (forward->hooks.empty()) {
-    for (const WatchedModule& watched : table.modules) {
-      if (watched.kind == &kind) add_if_taken_by(watched, op, weight, bias, *forward);
-    }
-    if (!forward->hooks.empty()) hook_registry().weight_has_moved();
-  }
+  if (forward->hooks.empty()) look_everywhere(kind, op, weight, bias, table, *forward);
   leave_out_products_of_weights(weight, table, *forward);
   if (forward->hooks.empty()) return {};
   // Where a bias may still come, the next operator tells whose forward it is.
@@ -261,7 +298,7 @@ inline std::unique_ptr<RecognisedForward> end_wait(std::unique_ptr<RecognisedFor
     const NestedScope nested(thread);
     run_hooks(*forward);
   } else {
-    hook_registry().weight_has_moved();  // or it is tied to another module since the table was made
+    hook_registry().table_is_wrong();  // or it is tied to another module since the table was made
   }
   return {};
 }

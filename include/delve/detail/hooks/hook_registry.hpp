@@ -58,6 +58,10 @@ class HookTarget {
     return error_;
   }
 
+  /// No other watched module had this one's weight when all were last compared with it.
+  [[nodiscard]] bool is_alone() const { return alone_.load(std::memory_order_relaxed); }
+  void set_alone(bool alone) { alone_.store(alone, std::memory_order_relaxed); }
+
   /// A forward of this module may have been counted for another one, which shares weight and bias.
   [[nodiscard]] bool is_ambiguous() const { return ambiguous_.load(std::memory_order_relaxed); }
   void set_ambiguous() { ambiguous_.store(true, std::memory_order_relaxed); }
@@ -68,6 +72,7 @@ class HookTarget {
   ForwardHook hook_;
   std::atomic<bool> removed_{false};
   std::atomic<bool> ambiguous_{false};
+  std::atomic<bool> alone_{false};
   mutable std::mutex mutex_;  // guards error_
   std::exception_ptr error_;
 };
@@ -93,15 +98,18 @@ struct WatchedModule {
   const LayerKind* kind;
   std::vector<std::weak_ptr<HookTarget>> targets;
 
+  /// A hook that is not gone yet; nullptr where all are.
+  [[nodiscard]] std::shared_ptr<HookTarget> target() const {
+    for (const std::weak_ptr<HookTarget>& candidate : targets) {
+      if (std::shared_ptr<HookTarget> target = candidate.lock()) return target;
+    }
+    return nullptr;
+  }
+
   /// Calls the visitor with the module, unless it is dead or all its hooks are gone.
   template <typename Visitor>
   void visit(const Visitor& visitor) const {
-    for (const std::weak_ptr<HookTarget>& candidate : targets) {
-      if (const std::shared_ptr<HookTarget> target = candidate.lock()) {
-        target->module().visit(visitor);
-        return;
-      }
-    }
+    if (const std::shared_ptr<HookTarget> any = target()) any->module().visit(visitor);
   }
 };
 
@@ -119,6 +127,9 @@ struct HookTable {
   // begins within a weight has that weight before it.
   std::map<Place, std::vector<const WatchedModule*>> by_weight;
   std::unordered_map<std::string_view, std::vector<Operator>> operators;  // by name
+  // The module after the one whose weight was last found elsewhere. Weights that are computed anew
+  // in each forward are so in the order of the forwards, mostly that of the registration.
+  mutable std::atomic<std::size_t> next_moved{0};
 };
 
 /// The process's hooks. LibTorch is given our callback with the first hook and it is taken back
@@ -156,8 +167,21 @@ class HookRegistry {
     return table_;
   }
 
-  /// To be called when a weight is not where the table says: its module was moved or loaded.
-  void weight_has_moved() {
+  /// To be called when the table may hide a module from a weight that it has.
+  void table_is_wrong() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    outdate();
+  }
+
+  /// To be called when a weight is not where the table says: its module was moved or loaded, or
+  /// computes its weight in each forward. The latter would make each table useless at once, so a
+  /// new one is made only when looking for weights has cost as much.
+  /// @param compared how many modules were compared to find it
+  void weight_has_moved(std::size_t compared) {
+    if (compared_.fetch_add(compared, std::memory_order_relaxed) + compared <
+        size_.load(std::memory_order_relaxed)) {
+      return;
+    }
     const std::lock_guard<std::mutex> lock(mutex_);
     outdate();
   }
@@ -180,6 +204,12 @@ class HookRegistry {
         table->operators[forward.name].push_back({&kind, &forward});
       }
     }
+    for (const auto& [place, sharing] : table->by_weight) {
+      if (sharing.size() == 1) continue;
+      for (const WatchedModule* watched : sharing) {
+        if (const std::shared_ptr<HookTarget> target = watched->target()) target->set_alone(false);
+      }
+    }
     return table;
   }
 
@@ -197,14 +227,18 @@ class HookRegistry {
 
   void outdate() {
     table_.reset();
+    compared_.store(0, std::memory_order_relaxed);
+    size_.store(targets_.size(), std::memory_order_relaxed);
     version_.fetch_add(1, std::memory_order_release);
   }
 
   at::RecordFunctionCallback callback_;
-  std::mutex mutex_;  // guards all below but version_, which is only written under it
+  std::mutex mutex_;  // guards all below that is not atomic
   std::vector<std::shared_ptr<HookTarget>> targets_;
   std::shared_ptr<const HookTable> table_;
   std::atomic<std::uint64_t> version_{1};
+  std::atomic<std::size_t> size_{0};      // of targets_
+  std::atomic<std::size_t> compared_{0};  // modules, since the table was outdated last
   at::CallbackHandle handle_ = 0;
 };
 
