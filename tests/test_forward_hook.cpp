@@ -204,10 +204,123 @@ TEST_CASE("Views, penalties and copies of a weight are no forward", "[hook]") {
     copy->forward(input);
   }
   CHECK(events.count() == 0);
-  // The product alone, without the bias that the module would add at once, is not its forward.
-  input.matmul(linear->weight.t());
-  torch::ones({2, 6}).add_(linear->bias);
+}
+
+TEST_CASE("A functional call is a forward of the layer whose weight it takes", "[hook]") {
+  torch::manual_seed(11);
+  namespace F = torch::nn::functional;
+  nn::Linear linear(4, 6);
+  nn::Linear plain(nn::LinearOptions(4, 6).bias(false));
+  Events events;
+  const auto a = register_forward_hook(linear, events.hook());
+  const auto b = register_forward_hook(plain, events.hook());
+  // Those with a bias give the sum to the hook, all others the product.
+  const torch::Tensor weight = linear->weight.detach().clone();
+  const torch::Tensor bias = linear->bias.detach().clone();
+  const auto check = [&](const char* call, const torch::Tensor& input, bool has_bias,
+                         const auto& run) {
+    CAPTURE(call, input.sizes(), has_bias);
+    events.clear();
+    const torch::Tensor output = run(input);
+    output.sum().backward();
+    REQUIRE(events.count() == 1);
+    const torch::Tensor product = torch::einsum("...i,oi->...o", {input, weight});
+    CHECK(torch::allclose(events[0].output, has_bias ? product + bias : product, 1e-4, 1e-6));
+  };
+  const torch::Tensor& w = linear->weight;
+  for (const torch::Tensor& input : {torch::randn({3, 4}), torch::randn({2, 3, 4})}) {
+    check("linear", input, true, [&](const auto& x) { return F::linear(x, w, linear->bias); });
+    check("linear", input, false, [&](const auto& x) { return F::linear(x, w); });
+    check("torch::linear", input, false, [&](const auto& x) { return torch::linear(x, w); });
+    check("matmul", input, false, [&](const auto& x) { return torch::matmul(x, w.t()); });
+    check("matmul and an activation in place", input, false,
+          [&](const auto& x) { return torch::matmul(x, w.t()).relu_(); });
+    check("matmul + b", input, true, [&](const auto& x) { return x.matmul(w.t()) + linear->bias; });
+    check("b + matmul", input, true, [&](const auto& x) { return linear->bias + x.matmul(w.t()); });
+    check("matmul += b", input, true, [&](const auto& x) {
+      torch::Tensor product = x.matmul(w.t());
+      return product += linear->bias;
+    });
+    check("matmul + residual", input, false,
+          [&](const auto& x) { return x.matmul(w.t()) + torch::ones_like(x).narrow(-1, 0, 1); });
+  }
+  const torch::Tensor rows = torch::randn({3, 4});
+  check("mm", rows, false, [&](const auto& x) { return torch::mm(x, w.t()); });
+  check("mm + b", rows, true, [&](const auto& x) { return torch::mm(x, w.t()) + linear->bias; });
+  events.clear();
+  const torch::Tensor plain_product = torch::mm(rows, plain->weight.t());
+  REQUIRE(events.count() == 1);  // at once, for no bias can follow
+  CHECK(torch::equal(events[0].output, plain_product));
+
+  nn::Conv2d conv(nn::Conv2dOptions(2, 3, 3));
+  Events conv_events;
+  const auto c = register_forward_hook(conv, conv_events.hook());
+  const torch::Tensor maps = F::conv2d(torch::randn({1, 2, 5, 5}), conv->weight);
+  REQUIRE(conv_events.count() == 1);
+  CHECK(torch::equal(conv_events[0].output, maps));
+}
+
+TEST_CASE("A call without a bias waits for the next operator, and is not lost", "[hook]") {
+  nn::Linear linear(4, 6);
+  Events events;
+  auto handle = register_forward_hook(linear, events.hook());
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor input = torch::randn({3, 4});
+  const torch::Tensor transposed = linear->weight.t();
+  torch::mm(input, transposed);
+  handle.check();
+  CHECK(events.count() == 1);
+  torch::mm(input, transposed);
+  handle.remove();
+  CHECK(events.count() == 2);
+}
+
+TEST_CASE("A call with another bias is that of another layer", "[hook][tied]") {
+  namespace F = torch::nn::functional;
+  nn::Linear linear(4, 6);
+  Events events;
+  const auto handle = register_forward_hook(linear, events.hook());
+  nn::Linear tied(4, 6);  // not hooked
+  tied->weight = linear->weight;
+  nn::Conv2d conv(nn::Conv2dOptions(2, 3, 3));
+  const auto conv_handle = register_forward_hook(conv, events.hook());
+  for (const torch::Tensor& input :
+       {torch::randn({4}), torch::randn({3, 4}), torch::randn({2, 3, 4})}) {
+    CAPTURE(input.sizes());
+    tied(input).sum().backward();
+    torch::linear(input, tied->weight, tied->bias).sum().backward();
+    (input.matmul(tied->weight.t()) + tied->bias).sum().backward();
+  }
+  F::conv2d(torch::randn({1, 2, 5, 5}), conv->weight,
+            F::Conv2dFuncOptions().bias(torch::zeros({3})));
   CHECK(events.count() == 0);
+}
+
+TEST_CASE("A call without a bias is of none of several biased layers", "[hook][tied]") {
+  namespace F = torch::nn::functional;
+  nn::Linear first(4, 6);
+  nn::Linear second(4, 6);
+  nn::Linear without(nn::LinearOptions(4, 6).bias(false));
+  second->weight = first->weight;
+  Events events;
+  Events plain_events;
+  const auto a = register_forward_hook(first, events.hook());
+  const auto b = register_forward_hook(second, events.hook());
+  const auto run = [&] {
+    for (const torch::Tensor& input : {torch::randn({3, 4}), torch::randn({2, 3, 4})}) {
+      F::linear(input, first->weight).sum().backward();
+      torch::linear(input, first->weight).sum().backward();
+    }
+  };
+  run();
+  CHECK(events.count() == 0);
+  without->weight = first->weight;
+  const auto c = register_forward_hook(without, plain_events.hook());
+  run();
+  CHECK(events.count() == 0);
+  CHECK(plain_events.count() == 4);
+  CHECK_FALSE(a.is_ambiguous());
+  CHECK_FALSE(b.is_ambiguous());
 }
 
 TEST_CASE("A tied decoder is no forward of the encoder", "[hook][tied]") {

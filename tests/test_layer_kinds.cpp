@@ -247,6 +247,27 @@ TEST_CASE("A cell counts each step of a sequence, by its hidden state", "[kinds]
         Approx(trace_of(torch::cat(hidden))).epsilon(1e-5));
 }
 
+TEST_CASE("A functional call counts in its epoch, though no operator follows it", "[kinds]") {
+  torch::manual_seed(6);
+  nn::Linear linear(4, 5);
+  const torch::Tensor transposed = linear->weight.detach().t();
+  const torch::NoGradGuard no_grad;
+  const bool reset = GENERATE(true, false);
+  CheckLayerSat tracker("unused", "csv", {{"layer", linear}},
+                        quiet().stats({"trc"}).reset_covariance(reset));
+  std::vector<torch::Tensor> rows;
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    if (reset) rows.clear();
+    const torch::Tensor input = torch::randn({60, 4});
+    rows.push_back(input.matmul(transposed.clone()));
+    torch::mm(input, transposed);
+    const delve::EpochRecord record = tracker.add_saturations();
+    CHECK(find(record, "layer", Mode::Train)->samples == (reset ? 60 : 60 * (epoch + 1)));
+    CHECK(find(record, "layer", Mode::Train)->values[0].value ==
+          Approx(trace_of(torch::cat(rows))).epsilon(1e-5));
+  }
+}
+
 TEST_CASE("Every family of output counts each of its positions", "[kinds]") {
   torch::manual_seed(3);
   const auto check_rows = [](auto module, const torch::Tensor& input,

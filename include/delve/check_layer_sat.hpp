@@ -494,6 +494,7 @@ bool CheckLayerSat<Scalar>::saw_data() const {
 /// Takes the epoch's data, and begins the next one.
 template <typename Scalar>
 typename CheckLayerSat<Scalar>::EpochData CheckLayerSat<Scalar>::end_epoch() {
+  detail::end_wait();
   EpochData data{{epoch_++, std::exchange(scalars_, {}), {}}, {}};
   for (auto& layer : layers_in_forward_order()) {
     auto layer_data = layer->end_epoch();

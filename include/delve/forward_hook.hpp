@@ -32,6 +32,7 @@ class [[nodiscard]] RemovableHandle {
 
   /// Takes the hook away; a second call does nothing.
   void remove() {
+    if (target_) detail::end_wait();
     if (const auto target = std::exchange(target_, nullptr)) detail::hook_registry().remove(target);
   }
 
@@ -39,6 +40,7 @@ class [[nodiscard]] RemovableHandle {
   /// called again: see to it here, where an exception can be caught.
   void check() const {
     if (!target_) return;
+    detail::end_wait();
     if (const std::exception_ptr error = target_->error()) std::rethrow_exception(error);
   }
 
@@ -68,10 +70,12 @@ class [[nodiscard]] RemovableHandle {
 ///   order in which they were registered.
 ///
 /// A forward is recognised by the operator that takes the module's weight: calling
-/// torch::nn::functional with the weight of a module counts as its forward. Forwards that are
-/// recomputed in backward do not count again. Costs about 0.2 µs an operator while any hook in the
-/// process is registered, and nothing when none is; an operator of a hooked kind whose weight is
-/// not watched (another model's matmul) has its weight compared with all watched ones.
+/// torch::nn::functional with the weight of a module counts as its forward, with its bias or
+/// without. Where a bias may still be added to a product, the hook is called once the thread's next
+/// operator begins. Forwards that are recomputed in backward do not count again. Costs about 0.2 µs
+/// an operator while any hook in the process is registered, and nothing when none is; an operator
+/// of a hooked kind whose weight is not watched (another model's Linear) has its weight compared
+/// with all watched ones of that kind.
 ///
 /// Thread-safe, but for that comparison: no thread may move or replace the weight of a hooked
 /// module while another runs operators of its kind. Never synchronises a device.

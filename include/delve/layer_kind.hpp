@@ -255,10 +255,13 @@ LayerKind recurrent(std::string_view name, const std::vector<std::string_view>& 
 }
 
 /// What torch::nn::functional::linear calls: of 2-D input with a bias one addmm; of every other
-/// input a matmul, and the bias follows. TorchScript calls linear.
+/// input a matmul, and the bias follows. TorchScript calls linear. Programs that multiply by
+/// weight.t() themselves call matmul or mm, too; within backward mm takes weights as well, but
+/// nothing in backward is a forward.
 inline std::vector<ForwardOperator> linear_operators() {
   return {ForwardOperator("aten::addmm").bias_at(0).input_at(1).transposed_weight_at(2),
           ForwardOperator("aten::matmul").input_at(0).transposed_weight_at(1).then_adds_bias(),
+          ForwardOperator("aten::mm").input_at(0).transposed_weight_at(1).then_adds_bias(),
           ForwardOperator("aten::linear").input_at(0).weight_at(1).bias_at(2)};
 }
 

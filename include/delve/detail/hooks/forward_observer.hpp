@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::any_of, std::none_of, std::remove_if
+#include <algorithm>    // std::all_of, std::any_of, std::none_of, …
 #include <atomic>       // std::memory_order_relaxed
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
@@ -32,7 +32,9 @@ struct RecognisedForward final : at::ObserverContext {
   struct Hook {
     std::shared_ptr<HookTarget> target;
     bool training;
-    bool has_bias;               ///< the module has one, and adds it in this operator or the next
+    bool adds_bias;              ///< the module has one, and adds it in this operator or the next
+    bool leaves_out_bias;        ///< the module has one, and it is not there
+    bool needs_bias;             ///< counts only if the bias comes
     torch::Tensor awaited_bias;  ///< undefined: the output is complete as it is
   };
 
@@ -120,12 +122,15 @@ inline bool add_if_taken_by(const WatchedModule& watched, const ForwardOperator&
       return;
     takes_weight = true;
     const torch::Tensor own_bias = watched.kind->bias(module);
-    if (op.bias >= 0 && !is_same_bias(bias, own_bias)) return;
+    const bool takes_bias = op.bias >= 0 && own_bias.defined();
+    const bool leaves_out_bias = takes_bias && !bias.defined();
+    if (op.bias >= 0 && !leaves_out_bias && !is_same_bias(bias, own_bias)) return;
     const bool bias_comes = op.bias_follows && own_bias.defined();
-    const bool has_bias = bias_comes || (op.bias >= 0 && own_bias.defined());
+    const bool adds_bias = bias_comes || (takes_bias && !leaves_out_bias);
     for (const std::weak_ptr<HookTarget>& candidate : watched.targets) {
       if (std::shared_ptr<HookTarget> target = candidate.lock()) {
-        forward.hooks.push_back({std::move(target), module.is_training(), has_bias,
+        forward.hooks.push_back({std::move(target), module.is_training(), adds_bias,
+                                 leaves_out_bias, /*needs_bias=*/false,
                                  bias_comes ? own_bias : torch::Tensor()});
       }
     }
@@ -208,11 +213,14 @@ inline bool is_watched_weight(const torch::Tensor& input, const HookTable& table
 inline void leave_out_products_of_weights(const torch::Tensor& weight, const HookTable& table,
                                           RecognisedForward& forward) {
   std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
-  const auto lacks_bias = [](const auto& hook) { return !hook.has_bias; };
-  if (std::none_of(hooks.begin(), hooks.end(), lacks_bias)) return;
+  const auto is_complete = [](const auto& hook) { return hook.adds_bias && !awaits_bias(hook); };
+  if (std::all_of(hooks.begin(), hooks.end(), is_complete)) return;
   if (storage_of(forward.input) == nullptr) return;
   if (!begins_within(forward.input, weight) && !is_watched_weight(forward.input, table)) return;
-  hooks.erase(std::remove_if(hooks.begin(), hooks.end(), lacks_bias), hooks.end());
+  hooks.erase(
+      std::remove_if(hooks.begin(), hooks.end(), [](const auto& hook) { return !hook.adds_bias; }),
+      hooks.end());
+  for (RecognisedForward::Hook& hook : hooks) hook.needs_bias = true;
 }
 
 /// Two modules that share weight and bias look the same from here: the one registered first counts.
@@ -222,6 +230,32 @@ inline void keep_first_module(std::vector<RecognisedForward::Hook>& hooks) {
   if (std::none_of(hooks.begin(), hooks.end(), is_other)) return;
   for (const RecognisedForward::Hook& hook : hooks) hook.target->set_ambiguous();
   hooks.erase(std::remove_if(hooks.begin(), hooks.end(), is_other), hooks.end());
+}
+
+/// Settles for whom a call is that leaves out the bias of a module: for the one module that has the
+/// weight, as where a program calls a function with the weight alone; where several have it, for
+/// nobody. Removes these hooks or keeps them.
+inline void settle_without_bias(RecognisedForward& forward) {
+  std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
+  if (hooks.empty()) return;
+  // A module without a bias may have been tied to the weight since the table was made.
+  if (hooks.front().target->note_call_without_bias()) hook_registry().table_is_wrong();
+  const void* first = hooks.front().target->module().address();
+  const auto is_other = [&](const auto& hook) { return hook.target->module().address() != first; };
+  if (std::any_of(hooks.begin(), hooks.end(), is_other)) hooks.clear();
+}
+
+/// Of modules that share a weight, those whose bias is that of the call; else see
+/// settle_without_bias().
+inline void choose_by_bias(RecognisedForward& forward) {
+  std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
+  const auto leaves_out = [](const auto& hook) { return hook.leaves_out_bias; };
+  if (std::none_of(hooks.begin(), hooks.end(), leaves_out)) return;
+  if (std::all_of(hooks.begin(), hooks.end(), leaves_out)) {
+    settle_without_bias(forward);
+  } else {
+    hooks.erase(std::remove_if(hooks.begin(), hooks.end(), leaves_out), hooks.end());
+  }
 }
 
 /// The forward that an operator with these arguments is; nullptr for every other operator.
@@ -244,6 +278,7 @@ inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
   }
   if (forward->hooks.empty()) look_everywhere(kind, op, weight, bias, table, *forward);
   leave_out_products_of_weights(weight, table, *forward);
+  choose_by_bias(*forward);
   if (forward->hooks.empty()) return {};
   // Where a bias may still come, the next operator tells whose forward it is.
   if (std::none_of(forward->hooks.begin(), forward->hooks.end(), awaits_bias)) {
@@ -274,33 +309,71 @@ inline void run_hooks(RecognisedForward& forward) {
   }
 }
 
+/// What an operator adds to a product; undefined where it adds nothing to it.
+inline torch::Tensor added_to(const torch::Tensor& product, const at::RecordFunction& function) {
+  const std::string_view name = function.name();
+  const bool is_in_place = name == "aten::add_";
+  if (!is_in_place && name != "aten::add") return {};
+  const RecordedInputs inputs = recorded_inputs(function);
+  const torch::Tensor first = leading_tensor(inputs, 0);
+  const torch::Tensor second = leading_tensor(inputs, 1);
+  if (first.defined() && first.is_same(product)) return second;
+  if (!is_in_place && second.defined() && second.is_same(product)) return first;
+  return {};
+}
+
+/// Whether a tensor has the shape of the bias that a product of this shape takes.
+inline bool has_shape_of_bias(const torch::Tensor& tensor, const torch::Tensor& product) {
+  return tensor.defined() && tensor.dim() == 1 && product.dim() > 0 &&
+         tensor.size(0) == product.size(-1);
+}
+
+/// Ends a wait for a bias that does not come. The forward was that of a module without one, or a
+/// call that leaves it out; its hooks run now, while nothing has touched the output yet.
+/// @param other_bias whether another bias comes: then a module with one is not meant
+inline void end_wait_without_bias(RecognisedForward& forward, bool other_bias,
+                                  ThreadState& thread) {
+  std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
+  if (std::all_of(hooks.begin(), hooks.end(), awaits_bias)) {
+    if (other_bias) {
+      hook_registry().table_is_wrong();  // it may be that of a module tied since the table was made
+      return;
+    }
+    hooks.erase(std::remove_if(hooks.begin(), hooks.end(),
+                               [](const auto& hook) { return hook.needs_bias; }),
+                hooks.end());
+    settle_without_bias(forward);
+  } else {
+    keep_waiting_for({}, forward);
+  }
+  const NestedScope nested(thread);
+  run_hooks(forward);
+}
+
 /// Ends the wait for a bias at the operator that comes next. Returns the forward if that operator
-/// adds it; else the forward was that of a module without one, and its hooks run now: nothing has
-/// touched the output yet.
+/// adds the bias; its result is then the output.
 inline std::unique_ptr<RecognisedForward> end_wait(std::unique_ptr<RecognisedForward> forward,
                                                    const at::RecordFunction& next,
                                                    ThreadState& thread) {
-  if (std::string_view(next.name()) == "aten::add_") {
-    const RecordedInputs inputs = recorded_inputs(next);
-    const torch::Tensor sum = leading_tensor(inputs, 0);
-    const torch::Tensor bias = leading_tensor(inputs, 1);
-    const bool is_added_to = sum.defined() && sum.is_same(forward->outputs.front());
-    const auto awaits_this = [&](const auto& hook) {
-      return is_same_bias(hook.awaited_bias, bias);
-    };
-    if (is_added_to && bias.defined() &&
-        std::any_of(forward->hooks.begin(), forward->hooks.end(), awaits_this)) {
-      keep_waiting_for(bias, *forward);
-      return forward;
-    }
+  const torch::Tensor bias = added_to(forward->outputs.front(), next);
+  const auto awaits_this = [&](const auto& hook) {
+    return awaits_bias(hook) && is_same_bias(hook.awaited_bias, bias);
+  };
+  if (bias.defined() && std::any_of(forward->hooks.begin(), forward->hooks.end(), awaits_this)) {
+    keep_waiting_for(bias, *forward);
+    return forward;
   }
-  if (keep_waiting_for({}, *forward)) {
-    const NestedScope nested(thread);
-    run_hooks(*forward);
-  } else {
-    hook_registry().table_is_wrong();  // or it is tied to another module since the table was made
-  }
+  end_wait_without_bias(*forward, has_shape_of_bias(bias, forward->outputs.front()), thread);
   return {};
+}
+
+/// Ends this thread's wait for a bias, if there is one: no operator may come any more. For all that
+/// wants to know of every forward so far.
+inline void end_wait() {
+  ThreadState& thread = thread_state();
+  if (const auto forward = std::exchange(thread.awaiting_bias, nullptr)) {
+    end_wait_without_bias(*forward, /*other_bias=*/false, thread);
+  }
 }
 
 inline std::unique_ptr<RecognisedForward> recognise(const at::RecordFunction& function,
@@ -339,6 +412,7 @@ inline void finish(RecognisedForward& forward, const at::RecordFunction& functio
 inline std::unique_ptr<at::ObserverContext> on_operator_start(const at::RecordFunction& function) {
   ThreadState& thread = thread_state();
   if (function.scope() == at::RecordScope::BACKWARD_FUNCTION) {
+    end_wait();
     ++thread.backward_depth;
     return {};
   }

@@ -62,6 +62,12 @@ class HookTarget {
   [[nodiscard]] bool is_alone() const { return alone_.load(std::memory_order_relaxed); }
   void set_alone(bool alone) { alone_.store(alone, std::memory_order_relaxed); }
 
+  /// To be called for a call that leaves out the bias of this module. Returns whether it is the
+  /// first one.
+  bool note_call_without_bias() {
+    return !called_without_bias_.exchange(true, std::memory_order_relaxed);
+  }
+
   /// A forward of this module may have been counted for another one, which shares weight and bias.
   [[nodiscard]] bool is_ambiguous() const { return ambiguous_.load(std::memory_order_relaxed); }
   void set_ambiguous() { ambiguous_.store(true, std::memory_order_relaxed); }
@@ -73,6 +79,7 @@ class HookTarget {
   std::atomic<bool> removed_{false};
   std::atomic<bool> ambiguous_{false};
   std::atomic<bool> alone_{false};
+  std::atomic<bool> called_without_bias_{false};
   mutable std::mutex mutex_;  // guards error_
   std::exception_ptr error_;
 };
