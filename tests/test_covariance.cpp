@@ -23,22 +23,34 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-template <typename Scalar>
-Covariance<Scalar> covariance_of(const std::vector<torch::Tensor>& batches,
-                                 Products products = Products::Float32) {
-  Covariance<Scalar> covariance(products);
+/// Sums in Scalar, tuned for the host or for a device; here, both are on the host.
+template <typename Scalar, const delve::detail::Tuning& kTuning>
+struct Tuned : Covariance<Scalar> {
+  using Plain = Covariance<Scalar>;
+  static constexpr bool kIsNarrow = sizeof(Scalar) == sizeof(float);
+  explicit Tuned(Products products = Products::Float32) : Plain(products, kTuning) {}
+};
+using FloatOnHost = Tuned<float, delve::detail::kHostTuning>;
+using FloatOnDevice = Tuned<float, delve::detail::kDeviceTuning>;
+using DoubleOnHost = Tuned<double, delve::detail::kHostTuning>;
+using DoubleOnDevice = Tuned<double, delve::detail::kDeviceTuning>;
+
+template <typename Sums>
+Sums covariance_of(const std::vector<torch::Tensor>& batches,
+                   Products products = Products::Float32) {
+  Sums covariance(products);
   for (const torch::Tensor& batch : batches) covariance.update(batch);
   return covariance;
 }
 
 /// Float32 sums n products with an error of about √n units of its last place.
-template <typename Scalar>
-constexpr double kTolerance = sizeof(Scalar) == 4 ? 5e-6 : 2e-6;
+template <typename Sums>
+constexpr double kTolerance = Sums::kIsNarrow ? 5e-6 : 2e-6;
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("Any split and any order give the covariance of all rows", "[covariance]", float,
-                   double) {
+TEMPLATE_TEST_CASE("Any split and any order give the covariance of all rows", "[covariance]",
+                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
   torch::manual_seed(1);
   for (const std::int64_t width : {1, 3, 32, 300}) {
     const torch::Tensor rows = random_rows(5000, width);
@@ -58,17 +70,18 @@ TEMPLATE_TEST_CASE("Any split and any order give the covariance of all rows", "[
   }
 }
 
-TEST_CASE("Float64 products leave nothing but float64's rounding", "[covariance]") {
+TEMPLATE_TEST_CASE("Float64 products leave nothing but float64's rounding", "[covariance]",
+                   DoubleOnHost, DoubleOnDevice) {
   torch::manual_seed(2);
   for (const double mean : {0.0, 1e4}) {
     const torch::Tensor rows = random_rows(3000, 40, mean);
-    auto covariance = covariance_of<double>(rows.split(100), Products::Float64);
+    auto covariance = covariance_of<TestType>(rows.split(100), Products::Float64);
     CHECK(relative_error(covariance.matrix(), two_pass(rows)) < 1e-13);
   }
 }
 
 TEMPLATE_TEST_CASE("Convolution outputs count every position, in either layout", "[covariance]",
-                   float, double) {
+                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
   torch::manual_seed(3);
   // 150 features are more than are multiplied at a time, and no multiple of those.
   for (const std::int64_t channels : {24, 150}) {
@@ -86,8 +99,8 @@ TEMPLATE_TEST_CASE("Convolution outputs count every position, in either layout",
   }
 }
 
-TEMPLATE_TEST_CASE("A mean ten thousand times the spread costs no digits", "[covariance]", float,
-                   double) {
+TEMPLATE_TEST_CASE("A mean ten thousand times the spread costs no digits", "[covariance]",
+                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
   torch::manual_seed(4);
   for (const std::int64_t size : {10, 400}) {
     const torch::Tensor rows = torch::randn({4000, 50}) + 1e4;
@@ -97,24 +110,24 @@ TEMPLATE_TEST_CASE("A mean ten thousand times the spread costs no digits", "[cov
   }
 }
 
-TEMPLATE_TEST_CASE("Sums are kept in Scalar", "[covariance]", float, double) {
+TEMPLATE_TEST_CASE("Sums are kept in Scalar", "[covariance]", FloatOnHost, DoubleOnHost,
+                   FloatOnDevice, DoubleOnDevice) {
   // Of two far-apart values the sums need more digits than a float has; the mean shows it.
-  Covariance<TestType> covariance(Products::Float64);
+  TestType covariance(Products::Float64);
   covariance.update(torch::zeros({300, 2}, torch::kDouble));
   for (int i = 0; i < 300; ++i) covariance.update(torch::full({300, 2}, 1 + 1e-9, torch::kDouble));
   const double error =
       std::abs(covariance.mean()[0].template item<double>() * 301 / 300 - 1 - 1e-9);
-  if (sizeof(TestType) == sizeof(float)) {
+  if (TestType::kIsNarrow) {
     CHECK(error > 1e-10);
   } else {
     CHECK(error < 1e-14);
   }
-  CHECK(Covariance<TestType>::kSumType ==
-        (sizeof(TestType) == sizeof(float) ? torch::kFloat : torch::kDouble));
+  CHECK(TestType::kSumType == (TestType::kIsNarrow ? torch::kFloat : torch::kDouble));
 }
 
-TEMPLATE_TEST_CASE("Two accumulators add up to the one that saw all", "[covariance]", float,
-                   double) {
+TEMPLATE_TEST_CASE("Two accumulators add up to the one that saw all", "[covariance]", FloatOnHost,
+                   DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
   torch::manual_seed(5);
   for (const std::int64_t count : {20, 3000}) {
     const torch::Tensor left = random_rows(count, 30);
@@ -130,27 +143,28 @@ TEMPLATE_TEST_CASE("Two accumulators add up to the one that saw all", "[covarian
   }
 }
 
-TEST_CASE("Merging with an empty accumulator changes nothing", "[covariance]") {
+TEMPLATE_TEST_CASE("Merging with an empty accumulator changes nothing", "[covariance]",
+                   DoubleOnHost, DoubleOnDevice) {
   torch::manual_seed(6);
   const torch::Tensor rows = random_rows(100, 5, 1e4);
-  Covariance<double> empty;
-  auto full = covariance_of<double>({rows});
+  TestType empty;
+  auto full = covariance_of<TestType>({rows});
   full.merge(empty);
   CHECK(full.samples() == 100);
   empty.merge(full);
   CHECK(empty.samples() == 100);
   CHECK(torch::allclose(empty.matrix(), two_pass(rows), 1e-5));
-  auto narrow = covariance_of<double>({torch::randn({3, 4})});
+  auto narrow = covariance_of<TestType>({torch::randn({3, 4})});
   CHECK_THROWS_AS(full.merge(narrow), std::invalid_argument);
 }
 
 TEMPLATE_TEST_CASE("A batch that is not finite is left out whole, the first one too",
-                   "[covariance]", float, double) {
+                   "[covariance]", FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
   torch::manual_seed(7);
   for (const std::int64_t size : {20, 700, 5000}) {  // that wait, and that do not
     for (const double poison : {kNaN, kInfinity, -kInfinity}) {
       CAPTURE(size, poison);
-      Covariance<TestType> covariance;
+      TestType covariance;
       std::vector<torch::Tensor> good;
       for (int i = 0; i < 9; ++i) {
         torch::Tensor batch = torch::randn({size, 12}) + 1e4;
@@ -171,15 +185,15 @@ TEMPLATE_TEST_CASE("A batch that is not finite is left out whole, the first one 
   }
 }
 
-TEST_CASE("What varies by the smallest numbers around one is seen, in either layout",
-          "[covariance]") {
+TEMPLATE_TEST_CASE("What varies by the smallest numbers around one is seen, in either layout",
+                   "[covariance]", DoubleOnHost, DoubleOnDevice) {
   torch::manual_seed(21);
   const torch::Tensor maps = torch::randn({40, 2, 16, 16}) * 1e-38;
   maps.select(1, 0).fill_(4);
   const torch::Tensor rows = maps.permute({0, 2, 3, 1}).flatten(1, 2);
   const torch::Tensor expected = two_pass(rows.reshape({-1, 2}));
   for (const torch::Tensor& layout : {rows, rows.contiguous()}) {
-    Covariance<double> covariance;
+    TestType covariance;
     for (int i = 0; i < 3; ++i) covariance.update(layout);
     CHECK(covariance.skipped_batches() == 0);
     CHECK(relative_error(covariance.matrix(), expected) < 1e-5);
@@ -187,13 +201,15 @@ TEST_CASE("What varies by the smallest numbers around one is seen, in either lay
 }
 
 TEMPLATE_TEST_CASE("Whatever is asked or done between them, each batch counts once", "[covariance]",
-                   float, double) {
+                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
   torch::manual_seed(20);
   // So few features that the sums of 16 batches, or of 4, are kept apart for a while.
   for (const std::int64_t width : {40, 120}) {
-    Covariance<TestType> covariance, copy;
+    TestType covariance;
+    typename TestType::Plain copy;
     std::vector<torch::Tensor> good, good_of_copy;
-    const auto check = [&](Covariance<TestType>& it, const std::vector<torch::Tensor>& batches) {
+    const auto check = [&](typename TestType::Plain& it,
+                           const std::vector<torch::Tensor>& batches) {
       const torch::Tensor rows = torch::cat(batches);
       CHECK(it.samples() == rows.size(0));
       CHECK(relative_error(it.matrix(), two_pass(rows)) < kTolerance<TestType>);
@@ -231,8 +247,8 @@ TEMPLATE_TEST_CASE("Whatever is asked or done between them, each batch counts on
   }
 }
 
-TEMPLATE_TEST_CASE("Values of any size are summed without overflow", "[covariance]", float,
-                   double) {
+TEMPLATE_TEST_CASE("Values of any size are summed without overflow", "[covariance]", FloatOnHost,
+                   DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
   torch::manual_seed(8);
   for (const double size : {1e-30, 1e-12, 1e12, 1e30}) {
     for (const std::int64_t count : {50, 2000}) {
@@ -245,10 +261,11 @@ TEMPLATE_TEST_CASE("Values of any size are summed without overflow", "[covarianc
   }
 }
 
-TEMPLATE_TEST_CASE("A constant has no variance, to the last bit", "[covariance]", float, double) {
+TEMPLATE_TEST_CASE("A constant has no variance, to the last bit", "[covariance]", FloatOnHost,
+                   DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
   for (const double constant : {0.0, 0.1, -12345.678, 1e20}) {
     for (const std::int64_t count : {10, 5000}) {
-      Covariance<TestType> covariance;
+      TestType covariance;
       for (int i = 0; i < 5; ++i) covariance.update(torch::full({count, 4}, constant));
       CHECK(covariance.spectral_matrix().abs().max().template item<double>() == 0);
       CHECK(covariance.matrix().abs().max().template item<double>() == 0);
@@ -257,28 +274,29 @@ TEMPLATE_TEST_CASE("A constant has no variance, to the last bit", "[covariance]"
   }
 }
 
-TEST_CASE("What follows a constant is taken in, however large", "[covariance]") {
+TEMPLATE_TEST_CASE("What follows a constant is taken in, however large", "[covariance]",
+                   DoubleOnHost, DoubleOnDevice) {
   torch::manual_seed(13);
   for (const double constant : {0.0, 1.0, 1e20}) {
     for (const std::int64_t count : {100, 1000}) {
       const torch::Tensor still = torch::full({count, 4}, constant);
       const torch::Tensor moving = torch::randn({count, 4}) * std::max(constant, 1.0);
-      auto covariance = covariance_of<double>({still, still, still, moving});
+      auto covariance = covariance_of<TestType>({still, still, still, moving});
       CAPTURE(constant, count);
       CHECK(covariance.skipped_batches() == 0);
       CHECK(
           relative_error(covariance.matrix(), two_pass(torch::cat({still, still, still, moving}))) <
-          kTolerance<double>);
+          kTolerance<TestType>);
     }
   }
 }
 
-TEST_CASE("Fewer rows than features give the same eigenvalues by way of their Gram matrix",
-          "[covariance]") {
+TEMPLATE_TEST_CASE("Fewer rows than features give the same eigenvalues by way of their Gram matrix",
+                   "[covariance]", DoubleOnHost, DoubleOnDevice) {
   torch::manual_seed(9);
   for (const std::int64_t count : {1, 2, 40, 299}) {
     const torch::Tensor rows = random_rows(count, 300, 10);
-    auto covariance = covariance_of<double>(rows.split(16));
+    auto covariance = covariance_of<TestType>(rows.split(16));
     torch::Tensor bad = torch::randn({5, 300});
     bad[0][0] = kNaN;
     if (count == 40) covariance.update(bad);
@@ -294,34 +312,36 @@ TEST_CASE("Fewer rows than features give the same eigenvalues by way of their Gr
     CHECK(relative_error(covariance.matrix() + 1, two_pass(rows) + 1) < 1e-5);
   }
   // A dead layer's constant has no variance there either.
-  auto dead = covariance_of<double>({torch::full({7, 300}, 0.1, torch::kDouble)});
-  CHECK(dead.spectral_matrix().abs().max().item<double>() == 0);
+  auto dead = covariance_of<TestType>({torch::full({7, 300}, 0.1, torch::kDouble)});
+  CHECK(dead.spectral_matrix().abs().max().template item<double>() == 0);
 }
 
-TEST_CASE("A batch too large for float32 products spoils nothing", "[covariance]") {
+TEMPLATE_TEST_CASE("A batch too large for float32 products spoils nothing", "[covariance]",
+                   DoubleOnHost, DoubleOnDevice) {
   torch::manual_seed(14);
   for (const std::int64_t count : {50, 1000}) {
     CAPTURE(count);
     const torch::Tensor rows = torch::randn({count, 4});
-    auto after = covariance_of<double>({rows});
-    CHECK(relative_error(after.matrix(), two_pass(rows)) < kTolerance<double>);
+    auto after = covariance_of<TestType>({rows});
+    CHECK(relative_error(after.matrix(), two_pass(rows)) < kTolerance<TestType>);
     after.update(rows * 1e30);
     CHECK(after.skipped_batches() == 1);
     CHECK(after.samples() == count);
-    CHECK(relative_error(after.matrix(), two_pass(rows)) < kTolerance<double>);
+    CHECK(relative_error(after.matrix(), two_pass(rows)) < kTolerance<TestType>);
 
     // So large that their very mean overflows: no scale can be chosen.
-    auto before = covariance_of<double>({torch::full({count, 4}, 3e38) * torch::sign(rows)});
+    auto before = covariance_of<TestType>({torch::full({count, 4}, 3e38) * torch::sign(rows)});
     const std::int64_t kept = before.samples();
     static_cast<void>(before.mean());  // folds what waits
     before.update(rows);
     CHECK(before.samples() >= count);
-    CHECK(before.matrix().isfinite().all().item<bool>());
+    CHECK(before.matrix().isfinite().all().template item<bool>());
     CHECK((kept == 0 || kept == count));
   }
 }
 
-TEMPLATE_TEST_CASE("Narrow and wide types are taken in", "[covariance]", float, double) {
+TEMPLATE_TEST_CASE("Narrow and wide types are taken in", "[covariance]", FloatOnHost, DoubleOnHost,
+                   FloatOnDevice, DoubleOnDevice) {
   torch::manual_seed(10);
   for (const torch::ScalarType type :
        {torch::kHalf, torch::kBFloat16, torch::kFloat, torch::kDouble}) {
@@ -340,10 +360,11 @@ TEMPLATE_TEST_CASE("Narrow and wide types are taken in", "[covariance]", float, 
   CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<TestType>);
 }
 
-TEST_CASE("The user's modes do not reach the sums", "[covariance]") {
+TEMPLATE_TEST_CASE("The user's modes do not reach the sums", "[covariance]", DoubleOnHost,
+                   DoubleOnDevice) {
   torch::manual_seed(11);
   const torch::Tensor rows = random_rows(1000, 8);
-  Covariance<double> covariance;
+  TestType covariance;
   {
     const c10::InferenceMode inference;
     covariance.update(rows.narrow(0, 0, 400) * 1);
@@ -354,12 +375,13 @@ TEST_CASE("The user's modes do not reach the sums", "[covariance]") {
     covariance.update(rows.narrow(0, 450, 50) * 1);
   }
   covariance.update(rows.narrow(0, 500, 500).clone().requires_grad_());
-  CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<double>);
+  CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<TestType>);
   CHECK_FALSE(covariance.matrix().requires_grad());
 }
 
-TEST_CASE("Rows of another shape, width or type are refused", "[covariance]") {
-  Covariance<double> covariance;
+TEMPLATE_TEST_CASE("Rows of another shape, width or type are refused", "[covariance]", DoubleOnHost,
+                   DoubleOnDevice) {
+  TestType covariance;
   CHECK(covariance.width() == 0);
   CHECK(covariance.samples() == 0);
   CHECK(covariance.skipped_batches() == 0);
@@ -374,14 +396,15 @@ TEST_CASE("Rows of another shape, width or type are refused", "[covariance]") {
   CHECK(covariance.samples() == 3);
 }
 
-TEST_CASE("After a reset the data before is forgotten", "[covariance]") {
+TEMPLATE_TEST_CASE("After a reset the data before is forgotten", "[covariance]", DoubleOnHost,
+                   DoubleOnDevice) {
   torch::manual_seed(12);
-  auto covariance = covariance_of<double>({torch::randn({1000, 4}) + 100});
+  auto covariance = covariance_of<TestType>({torch::randn({1000, 4}) + 100});
   covariance.reset();
   CHECK(covariance.width() == 0);
   const torch::Tensor rows = random_rows(600, 9);
   covariance.update(rows);
-  CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<double>);
+  CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<TestType>);
 }
 
 TEST_CASE("A matrix that is not finite has no eigenvalues", "[eigenvalues]") {

@@ -35,19 +35,23 @@ inline std::optional<std::int64_t> available_memory() {
   return available;
 }
 
+/// The host has less memory than something needs.
+class NotEnoughMemory : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// Refuses to take more of the host's memory than there is. Linux would grant it, and end the
 /// process when it is used.
-/// @throws std::runtime_error which says how much there is, and what to do
+/// @throws NotEnoughMemory which says how much there is; what to do about it is the caller's to say
 inline void require_memory(double bytes, std::string_view purpose) {
   constexpr double worth_asking = 64e6;
   if (bytes < worth_asking) return;
   const std::optional<std::int64_t> available = available_memory();
   if (!available || bytes <= static_cast<double>(*available)) return;
   constexpr double giga = 1e9;
-  throw std::runtime_error(
-      fmt::format("{} would take {:.1f} GB, and there are {:.1f}: leave such layers out by "
-                  "ignore_layer_names() or layer_filter(), or let conv_method() make them narrower",
-                  purpose, bytes / giga, static_cast<double>(*available) / giga));
+  throw NotEnoughMemory(fmt::format("{} would take {:.1f} GB, but only {:.1f} GB is free", purpose,
+                                    bytes / giga, static_cast<double>(*available) / giga));
 }
 
 }  // namespace delve::detail

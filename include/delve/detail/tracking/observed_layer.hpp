@@ -18,6 +18,7 @@
 
 #include <delve/covariance.hpp>
 #include <delve/detail/hooks/module_reference.hpp>
+#include <delve/detail/sums/memory.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tracking/measurement.hpp>
 #include <delve/detail/tracking/mode_guard.hpp>
@@ -75,6 +76,15 @@ inline bool is_recorded(std::int64_t call, Mode mode, const CheckLayerSatOptions
   bits = (bits ^ (bits >> 27U)) * 0x94D049BB133111EBU;
   bits ^= bits >> 31U;
   return bits % static_cast<std::uint64_t>(interval) == static_cast<std::uint64_t>(place);
+}
+
+/// What went wrong, with the options that help where memory is short.
+inline std::string explained(const std::exception& error) {
+  const bool lacks_memory = dynamic_cast<const NotEnoughMemory*>(&error) != nullptr;
+  return std::string(error.what())
+      .append(lacks_memory ? ": exclude the layer with ignore_layer_names() or layer_filter(), or "
+                             "choose a conv_method() that makes it narrower"
+                           : "");
 }
 
 /// What an epoch leaves of a layer.
@@ -244,7 +254,7 @@ LayerReport ObservedLayer<Scalar>::report(EpochData data) const {
                           reason);
               });
     } catch (const std::exception& error) {
-      give_up(error.what());
+      give_up(explained(error));
     } catch (...) {
       give_up("something that is no std::exception was thrown");
     }
@@ -287,7 +297,7 @@ void ObservedLayer<Scalar>::guarded(const Action& action) noexcept {
     const PlainMode plain;
     action();
   } catch (const std::exception& error) {
-    tell_once("its output could not be taken in and is left out", error.what());
+    tell_once("its output could not be taken in and is left out", explained(error));
   }
 }
 

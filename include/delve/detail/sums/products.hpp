@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>  // std::max, std::min
+#include <cstdint>    // std::int64_t
+
+#include <ATen/ATen.h>
+
+#include <delve/detail/sums/shift.hpp>
+#include <delve/detail/sums/tuning.hpp>
+
+// Sums of rows y and of their products. Both are in one tensor, (d + 1, d), since on a device each
+// operator costs: the lower triangle of Σ yyᵀ, and below it Σ y.
+
+namespace delve::detail {
+
+inline at::Tensor product_in(const at::Tensor& sums) {
+  return sums.narrow(0, 0, sums.size(1));
+}
+
+inline at::Tensor sum_in(const at::Tensor& sums) {
+  return sums.select(0, sums.size(1));
+}
+
+/// Whether all flags are set, where that is known at once: a device is not waited for.
+inline bool are_known_true(const at::Tensor& flags, const Tuning& tuning) {
+  return tuning.is_host && flags.all().item<bool>();
+}
+
+/// narrow(), or the tensor itself where that is all of it.
+inline at::Tensor part(const at::Tensor& tensor, std::int64_t axis, std::int64_t begin,
+                       std::int64_t length) {
+  return length == tensor.size(axis) ? tensor : tensor.narrow(axis, begin, length);
+}
+
+/// Whether one product per sample pays: each sample of (b, n, d) is stored feature by feature, as
+/// in an NCHW tensor, and all the products take no more memory than half of the rows. Putting the
+/// rows in order first takes longer than the product where there are few features.
+inline bool pays_by_sample(const at::Tensor& rows) {
+  return rows.stride(1) == 1 && rows.stride(2) != 1 && 2 * rows.size(2) <= rows.size(1);
+}
+
+/// How many samples of rows (b, n, d) make a block.
+inline std::int64_t samples_per_block(const at::Tensor& rows, const Tuning& tuning) {
+  return std::max<std::int64_t>(1, tuning.rows_per_block(rows.size(2)) / rows.size(1));
+}
+
+/// Takes a sum strip by strip, up to its diagonal: act(strip, begin, rows) is called with the part
+/// of the (d, d) or (d + 1, d) sum from row `begin` on.
+template <typename Act>
+void for_each_strip(const at::Tensor& sum, std::int64_t rows_at_a_time, const Act& act) {
+  for (std::int64_t begin = 0; begin < sum.size(0); begin += rows_at_a_time) {
+    const std::int64_t rows = std::min(rows_at_a_time, sum.size(0) - begin);
+    const std::int64_t columns = std::min(begin + rows, sum.size(1));
+    act(part(part(sum, 0, begin, rows), 1, 0, columns), begin, rows);
+  }
+}
+
+/// Adds to a sum, or begins it, whatever its memory held before. Widens the type on the way.
+inline void add_or_begin(at::Tensor sum, const at::Tensor& more, bool begins) {
+  begins ? sum.copy_(more) : sum.add_(more);
+}
+
+/// The same with the sum of some parts, along some axes.
+inline void add_sum(at::Tensor sum, const at::Tensor& parts, at::IntArrayRef axes, bool begins) {
+  if (begins && sum.scalar_type() == parts.scalar_type()) {
+    at::sum_out(sum, parts, axes);
+  } else {
+    add_or_begin(sum, parts.sum(axes), begins);
+  }
+}
+
+/// Adds yᵀy, for y of shape (n, d), to the lower triangle of a sum, or begins it.
+inline void add_product(const at::Tensor& sum, const at::Tensor& y, bool begins,
+                        const Tuning& tuning) {
+  for_each_strip(sum, tuning.rows_per_strip(sum.size(1)),
+                 [&](at::Tensor strip, auto begin, auto rows) {
+                   const at::Tensor left = part(y, 1, begin, rows).t();
+                   const at::Tensor right = part(y, 1, 0, begin + rows);
+                   if (strip.scalar_type() == y.scalar_type()) {
+                     strip.addmm_(left, right, /*beta=*/begins ? 0 : 1);
+                   } else {
+                     add_or_begin(strip, at::mm(left, right), begins);
+                   }
+                 });
+}
+
+/// The same for y that is stored feature by feature, (b, d, n), with one product per sample.
+inline void add_products_by_sample(const at::Tensor& sum, const at::Tensor& y, bool begins,
+                                   const Tuning& tuning) {
+  for_each_strip(sum, tuning.rows_per_strip(sum.size(1)),
+                 [&](at::Tensor strip, auto begin, auto rows) {
+                   const at::Tensor left = part(y, 1, begin, rows);
+                   const at::Tensor right = part(y, 1, 0, begin + rows).transpose(1, 2);
+                   add_sum(strip, at::bmm(left, right), 0, begins);
+                 });
+}
+
+/// Adds sums to sums, (d + 1, d) each, of which the second may be of a narrower type.
+inline void add_sums(const at::Tensor& sums, const at::Tensor& more, const Tuning& tuning) {
+  for_each_strip(sums, tuning.rows_per_addition, [&](at::Tensor strip, auto begin, auto rows) {
+    strip.add_(part(part(more, 0, begin, rows), 1, 0, strip.size(1)));
+  });
+}
+
+/// Writes the sums of rows that are shifted already.
+/// @param y (n, d)
+/// @param sums (d + 1, d)
+inline void sum_shifted(const at::Tensor& y, const at::Tensor& sums, const Tuning& tuning) {
+  add_sum(sum_in(sums), y, 0, /*begins=*/true);
+  add_product(product_in(sums), y, /*begins=*/true, tuning);
+}
+
+/// Writes the sums of rows, block by block.
+/// @param rows (b, n, d)
+/// @param type in which the products are formed
+/// @param sums (d + 1, d)
+inline void sum_up(const at::Tensor& rows, const Shift& shift, at::ScalarType type,
+                   const at::Tensor& sums, const Tuning& tuning) {
+  const at::Tensor product = product_in(sums);
+  const at::Tensor sum = sum_in(sums);
+  const bool by_sample = pays_by_sample(rows);
+  const std::int64_t block = samples_per_block(rows, tuning);
+  for (std::int64_t begin = 0; begin < rows.size(0); begin += block) {
+    const at::Tensor some = part(rows, 0, begin, std::min(block, rows.size(0) - begin));
+    const bool begins = begin == 0;
+    if (by_sample) {
+      const at::Tensor y = shift.of_features(some.transpose(1, 2), type, tuning);
+      add_sum(sum, y, {0, 2}, begins);
+      add_products_by_sample(product, y, begins, tuning);
+    } else {
+      const at::Tensor y = shift.of_rows(some, type).view({-1, rows.size(2)});
+      add_sum(sum, y, 0, begins);
+      add_product(product, y, begins, tuning);
+    }
+  }
+}
+
+}  // namespace delve::detail
