@@ -114,7 +114,7 @@ inline at::Tensor recurrent_rows(const std::vector<at::Tensor>& outputs, bool ba
                                  const FeatureOptions& options) {
   const at::Tensor output = plain_tensor(outputs.front());
   const bool is_packed = output.dim() == 2;
-  const at::Tensor series = is_packed || batch_first ? output : output.transpose(0, 1);
+  at::Tensor series = is_packed || batch_first ? output : output.transpose(0, 1);
   switch (options.timeseries_method) {
     case TimeseriesMethod::LastTimestep:
       return last_timestep(output, plain_tensor(outputs.at(1)));

@@ -6,6 +6,7 @@
 #include <utility>      // std::move
 #include <vector>       // std::vector
 
+#include <torch/nn/functional/instancenorm.h>  // modules/instancenorm.h needs it, but lacks it
 #include <torch/nn/module.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/batchnorm.h>

@@ -315,8 +315,8 @@ inline torch::Tensor added_to(const torch::Tensor& product, const at::RecordFunc
   const bool is_in_place = name == "aten::add_";
   if (!is_in_place && name != "aten::add") return {};
   const RecordedInputs inputs = recorded_inputs(function);
-  const torch::Tensor first = leading_tensor(inputs, 0);
-  const torch::Tensor second = leading_tensor(inputs, 1);
+  torch::Tensor first = leading_tensor(inputs, 0);
+  torch::Tensor second = leading_tensor(inputs, 1);
   if (first.defined() && first.is_same(product)) return second;
   if (!is_in_place && second.defined() && second.is_same(product)) return first;
   return {};
