@@ -252,6 +252,8 @@ TEST_CASE("Layers without data are named once, while others have some", "[tracke
   const std::vector<std::string> problems = tracker.problems();
   REQUIRE(problems.size() == 2);
   CHECK(problems[0].find("part2, part3, part4, part5, part6, part7, part8: saw no data") == 0);
+  run(0);
+  run(1);
   run(2);  // what is seen later is no problem any more, nor is it reported again
   tracker.add_saturations();
   CHECK(messages.size() == 2);

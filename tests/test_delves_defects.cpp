@@ -164,7 +164,7 @@ TEST_CASE("A layer that is not tracked costs nothing", "[defect20]") {
   nn::Sequential net(nn::Linear(4, 5), nn::Linear(5, 6));
   CheckLayerSat tracker("unused", "csv", net, quiet().ignore_layer_names({"1"}));
   // What is watched is known by its weight: none is, and no operator is ours.
-  const auto watched = delve::detail::hook_registry().table()->targets.size();
+  const auto watched = delve::detail::hook_registry().table()->modules.size();
   CHECK(watched == 1);
   net->forward(torch::randn({60, 4}));
   CHECK(tracker.add_saturations().layers.size() == 1);

@@ -55,9 +55,10 @@ inline void review_missing_layers(const EpochRecord& record, Problems& problems)
       "head, a copy, a module that was replaced); its weights are computed anew in each forward "
       "and "
       "are not assigned to it; or a fused operator does its work");
-  const std::vector<Mode> modes = modes_of(record);
-  const bool has_both = std::find(modes.begin(), modes.end(), Mode::Train) != modes.end() &&
-                        std::find(modes.begin(), modes.end(), Mode::Eval) != modes.end();
+  const bool has_both =
+      std::any_of(record.layers.begin(), record.layers.end(), [&](const LayerRecord& it) {
+        return saw_data(it.layer, Mode::Train) && saw_data(it.layer, Mode::Eval);
+      });
   if (!has_both) return;
   problems.tell_once_of(
       layers_where(record,
