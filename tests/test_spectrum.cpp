@@ -94,3 +94,14 @@ TEST_CASE("Eigenvalues that were not computed are zeros", "[spectrum]") {
   CHECK(spectrum.explained(0) == 0);
   CHECK(spectrum.explained(8) == 1);
 }
+
+TEST_CASE("Eigenvalues that are not above the floor are neither counted nor part of the whole",
+          "[spectrum]") {
+  const Spectrum spectrum(Eigen::Vector4d(3, 1, 1e-9, -1e-9), 4, {}, 1e-9);
+  CHECK(spectrum.total() == 4);
+  CHECK(spectrum.dimensionality(1) == 2);
+  CHECK(spectrum.explained(2) == 1);
+  CHECK(spectrum.effective_rank() <= 2);
+  CHECK(spectrum.eigenvalues()[2] == 1e-9);
+  CHECK(Spectrum(Eigen::Vector2d(1, 1), 2, {}, 2).dimensionality(0.5) == 0);
+}

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <delve/detail/sums/memory.hpp>
+#include <delve/detail/sums/noise_floor.hpp>
 #include <delve/detail/sums/product_sums.hpp>
 #include <delve/detail/sums/products.hpp>
 #include <delve/detail/sums/shift.hpp>
@@ -105,6 +106,10 @@ class Covariance {
   /// @throws std::runtime_error as update(), where it is Σ itself
   [[nodiscard]] at::Tensor spectral_matrix();
 
+  /// How large an eigenvalue of Σ becomes by rounding alone: what is below may as well be zero.
+  /// Needs samples() > 0. Waits for the device.
+  [[nodiscard]] double noise_floor();
+
   /// Where the sums are. Needs width() > 0.
   [[nodiscard]] at::Device device() const { return sums_.device(); }
 
@@ -138,6 +143,7 @@ class Covariance {
   const detail::Tuning* given_tuning_ = nullptr;
   const detail::Tuning* tuning_ = nullptr;  // set with the device
   std::int64_t width_ = 0;
+  at::ScalarType coarsest_ = at::kDouble;  // of the types that came
   detail::Shift shift_;
   detail::ProductSums sums_;     // of the y = (x − s) · scale of all rows but those below
   detail::WaitingRows waiting_;  // as they came
@@ -163,6 +169,7 @@ void Covariance<Scalar>::update(const at::Tensor& given) {
                     rows.size(-1), width_));
   }
   if (rows.device() != device()) move_to(rows.device());
+  if (rows.scalar_type() != coarsest_) coarsest_ = detail::coarser(coarsest_, rows.scalar_type());
   const std::int64_t count = rows.numel() / width_;
   if (count < tuning_->rows_worth_a_product(width_)) {
     append(rows, count);
@@ -285,6 +292,7 @@ void Covariance<Scalar>::merge(Covariance& other) {
   }
   flush();
   if (!other.sums_.defined()) return;
+  coarsest_ = detail::coarser(coarsest_, other.coarsest_);
   shift_.take_over(other.shift_, sums_.count());
   sums_.merge(other.sums_, shift_, other.shift_);
   note_shift();
@@ -296,6 +304,7 @@ Covariance<Scalar> Covariance<Scalar>::copy() const {
   Covariance other = fresh();
   other.tuning_ = tuning_;
   other.width_ = width_;
+  other.coarsest_ = coarsest_;
   other.shift_ = shift_.copy();
   other.sums_ = sums_.copy();
   other.waiting_ = waiting_.copy();
@@ -360,6 +369,34 @@ at::Tensor Covariance<Scalar>::spectral_matrix() {
   if (!all_rows_wait() || waiting_.count() >= width_) return matrix();
   const at::Tensor rows = centred_waiting_rows();
   return at::mm(rows, rows.t()).div_(rows.size(0));
+}
+
+template <typename Scalar>
+double Covariance<Scalar>::noise_floor() {
+  const detail::PlainMode plain;
+  detail::NoiseSources sources{samples(), width_, coarsest_, 0, at::kDouble, 0, 0};
+  at::Tensor square;
+  at::Tensor shifted_square;
+  at::Tensor variance;
+  if (all_rows_wait()) {
+    // The products of rows that wait are formed in float64.
+    const at::Tensor good = good_waiting_rows().rows.nonzero().squeeze(1);
+    square = waiting_.rows().index_select(0, good).to(at::kDouble).square().mean(0);
+    variance = centred_waiting_rows().square().mean(0);
+    shifted_square = variance;
+  } else {
+    const at::Tensor scale = shift_.scale().to(at::kDouble);
+    variance = variances();
+    square = variance + mean().square();
+    shifted_square = sums_.product().diagonal().to(at::kDouble) / sums_.count() / scale.square();
+    const bool is_wide = products_ == Products::Float64 || coarsest_ == at::kDouble;
+    sources.products = detail::coarser(is_wide ? at::kDouble : at::kFloat, kSumType);
+  }
+  const at::Tensor found = at::stack({square.amax(), shifted_square.amax(), variance.sum()}).cpu();
+  sources.largest_square = found[0].item<double>();
+  sources.largest_shifted_square = found[1].item<double>();
+  sources.trace = found[2].item<double>();
+  return detail::noise_floor(sources);
 }
 
 template <typename Scalar>

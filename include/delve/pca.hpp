@@ -26,6 +26,7 @@
 #include <torch/serialize/input-archive.h>
 #include <Eigen/Core>
 
+#include <delve/detail/sums/noise_floor.hpp>
 #include <delve/detail/support/require.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/spectrum.hpp>
@@ -180,11 +181,12 @@ struct Eigenspace {
 };
 
 /// @param matrix (d, d), symmetric, finite, float64
-inline Eigenspace eigenspace_of(const at::Tensor& matrix) {
+/// @param floor as of Spectrum
+inline Eigenspace eigenspace_of(const at::Tensor& matrix, double floor) {
   const auto [ascending, vectors] = at::linalg_eigh(matrix);
   const at::Tensor values = ascending.cpu();
   const Eigen::Map<const Eigen::VectorXd> mapped(values.data_ptr<double>(), values.numel());
-  return {Spectrum(mapped, values.numel()), vectors.flip(1).contiguous()};
+  return {Spectrum(mapped, values.numel(), {}, floor), vectors.flip(1).contiguous()};
 }
 
 /// A random orthonormal basis, (d, d), float64: the Q of a Gaussian matrix, uniformly distributed
@@ -312,6 +314,8 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
   /// finite, and whether it starts new sums, is decided on the device.
   void observe(const at::Tensor& x) {
     const PlainMode plain;
+    coarsest_ = has_seen_ ? coarser(coarsest_, x.scalar_type()) : x.scalar_type();
+    has_seen_ = true;
     const at::Tensor by_feature = Kind::observed(x, options).movedim(Kind::kAxis, -1);
     at::Tensor rows = at::empty(by_feature.sizes(), moments_.options())
                           .copy_(by_feature)
@@ -375,8 +379,14 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
           Kind::kName));
     }
     at::Tensor matrix = moments_ / samples_;
+    const at::Tensor squares = matrix.diagonal() + mean_.square();
     if (!options.centering()) matrix.addr_(mean_, mean_);
-    eigenspace_ = std::make_shared<const Eigenspace>(eigenspace_of(matrix));
+    // Products and sums are float64.
+    const auto trace = matrix.trace().template item<double>();
+    const double floor =
+        noise_floor({samples(), dimensions_in(), coarsest_, squares.amax().template item<double>(),
+                     at::kDouble, trace, trace});
+    eigenspace_ = std::make_shared<const Eigenspace>(eigenspace_of(matrix, floor));
     version_ = version;
     centering_ = options.centering();
     return eigenspace_;
@@ -430,6 +440,10 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
   at::Tensor moments_;    // (d, d) float64
   at::Tensor epochs_;     // () int64: how many were finished by an evaluation
   at::Tensor evaluated_;  // () bool: the next good batch starts new sums
+
+  // The narrowest type that came. It is not saved: of sums that were loaded, float32 is assumed.
+  at::ScalarType coarsest_ = at::kFloat;
+  bool has_seen_ = false;
 
   // What follows from the sums.
   mutable std::shared_ptr<const Eigenspace> eigenspace_;

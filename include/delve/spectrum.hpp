@@ -38,13 +38,18 @@ class Spectrum {
  public:
   /// @param eigenvalues in any order; where they are fewer than width, the others are zero
   /// @param approximation unset where they are as good as float64 gives them
+  /// @param floor eigenvalues that are not above it are rounding, and taken for zero; of
+  ///   approximate ones those are only known to be small, which may leave a doubt
   Spectrum(Eigen::VectorXd eigenvalues, std::int64_t width,
-           std::optional<Approximation> approximation = {})
-      : eigenvalues_(std::move(eigenvalues)), width_(width), approximation_(approximation) {
+           std::optional<Approximation> approximation = {}, double floor = 0)
+      : eigenvalues_(std::move(eigenvalues)),
+        width_(width),
+        approximation_(approximation),
+        floor_(floor) {
     std::sort(eigenvalues_.data(), eigenvalues_.data() + eigenvalues_.size(), std::greater<>());
     cumulated_.reserve(static_cast<std::size_t>(eigenvalues_.size()) + 1);
     for (const double value : eigenvalues_) {
-      cumulated_.push_back(cumulated_.back() + std::max(value, 0.0));
+      cumulated_.push_back(cumulated_.back() + above_floor(value));
     }
   }
 
@@ -54,8 +59,8 @@ class Spectrum {
   /// d, the number of eigenvalues with those that are zero for lack of data.
   [[nodiscard]] std::int64_t width() const { return width_; }
 
-  /// The variance in all directions: the sum of the eigenvalues, negative ones taken for zero; of
-  /// approximate ones the exact sum, the trace.
+  /// The variance in all directions: the sum of the eigenvalues, those that are not above the floor
+  /// taken for zero; of approximate ones the exact sum, the trace.
   [[nodiscard]] double total() const {
     if (approximation_) return approximation_->total;
     return cumulated_.back();
@@ -69,7 +74,7 @@ class Spectrum {
   }
 
   /// The smallest k with p_k ≥ threshold; 0 where there is no variance. Where rounding leaves no
-  /// such p_k, the number of positive eigenvalues.
+  /// such p_k, the number of eigenvalues above the floor.
   /// @param threshold in (0, 1]
   [[nodiscard]] std::int64_t dimensionality(double threshold,
                                             IdimRule rule = IdimRule::ExplainedVariance) const {
@@ -81,7 +86,7 @@ class Spectrum {
     const std::int64_t count = below - (cumulated_.begin() + 1);
     if (approximation_) doubt(count, threshold);
     if (rule == IdimRule::Delve) return count;
-    return std::min(count + 1, count_if([](double value) { return value > 0; }));
+    return std::min(count + 1, count_if([&](double value) { return above_floor(value) > 0; }));
   }
 
   /// Whether the error of the eigenvalues could have changed a dimensionality or saturation asked
@@ -94,8 +99,8 @@ class Spectrum {
     return static_cast<double>(dimensionality(threshold, rule)) / static_cast<double>(width_);
   }
 
-  // Below λᵢ are the eigenvalues, negative ones taken for zero, and all of these are 0 where there
-  // is no variance.
+  // Below λᵢ are the eigenvalues, those that are not above the floor taken for zero, and all of
+  // these are 0 where there is no variance.
 
   /// (Σλ)² / Σλ², between 1 and d (Gao et al., "A theory of multineuronal dimensionality, dynamics
   /// and measurement", bioRxiv 214262, 2017).
@@ -121,11 +126,14 @@ class Spectrum {
     return entropy_of([](double value) { return value; }) / std::log(static_cast<double>(width_));
   }
 
-  /// ln det Σ = Σ ln λᵢ. Where an eigenvalue is zero, or rounding made it negative, −infinity.
+  /// ln det Σ = Σ ln λᵢ, whatever the floor. Where an eigenvalue is zero, or rounding made it
+  /// negative, −infinity.
   [[nodiscard]] double log_determinant() const {
     if (count_if([](double value) { return value > 0; }) < width_)
       return detail::infinity(/*negative=*/true);
-    return sum_of([](double value) { return std::log(value); });
+    double sum = 0;
+    for (const double value : eigenvalues_) sum += std::log(value);
+    return sum;
   }
 
  private:
@@ -150,11 +158,19 @@ class Spectrum {
         count_if([&](double value) { return std::abs(value - eigenvalues_[last]) <= reach; }));
     const double root =
         std::sqrt(static_cast<double>(k) * static_cast<double>(eigenvalues_.size()));
-    return std::min(16 * unit + together * reach, root * unit) / total();
+    // The total may have to do without the eigenvalues that are not above the floor.
+    const double below_floor = floor_ * static_cast<double>(width_);
+    return (std::min(16 * unit + together * reach, root * unit) + below_floor) / total();
   }
 
   // Loops, not Eigen's expressions: of the memory that delve.hpp cost a compiler beside LibTorch's
   // headers, those took a ninth.
+
+  /// An eigenvalue, or zero where it is not above the floor. An approximate one may be below it by
+  /// its error alone.
+  [[nodiscard]] double above_floor(double value) const {
+    return value > (approximation_ ? 0 : floor_) ? value : 0;
+  }
 
   /// How many eigenvalues are such.
   template <typename Predicate>
@@ -166,7 +182,7 @@ class Spectrum {
   template <typename Function>
   [[nodiscard]] double sum_of(const Function& function) const {
     double sum = 0;
-    for (const double value : eigenvalues_) sum += function(std::max(value, 0.0));
+    for (const double value : eigenvalues_) sum += function(above_floor(value));
     return sum;
   }
 
@@ -184,6 +200,7 @@ class Spectrum {
   std::vector<double> cumulated_ = {0};  // the sum of the first 0, 1, … of them
   std::int64_t width_;
   std::optional<Approximation> approximation_;
+  double floor_;
   mutable bool in_doubt_ = false;  // written only where there is an approximation
 };
 

@@ -65,16 +65,17 @@ void measure(Stream<Scalar>& stream, const Settings& settings, LayerRecord& reco
     read(Spectrum(Eigen::VectorXd::Zero(matrix.size(0)), covariance.width()));
     return;
   }
+  const double floor = covariance.noise_floor();
   if (matrix.size(0) >= kWidthWorthFloat32 && !settings.need(Need::SmallEigenvalues)) {
     if (auto approximate = approximate_eigenvalues(matrix)) {
       const Spectrum spectrum(std::move(approximate->values), covariance.width(),
-                              approximate->approximation);
+                              approximate->approximation, floor);
       read(spectrum);
       if (!spectrum.in_doubt()) return;
     }
   }
   if (auto eigenvalues = symmetric_eigenvalues(matrix)) {
-    read(Spectrum(*std::move(eigenvalues), covariance.width()));
+    read(Spectrum(*std::move(eigenvalues), covariance.width(), {}, floor));
   } else {
     record.status = Status::NotConverged;
     record.values = missing_values(settings.statistics(), record.mode);

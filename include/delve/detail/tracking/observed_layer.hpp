@@ -42,7 +42,12 @@ namespace delve::detail {
 /// What the layers of a tracker share.
 struct Observation {
   explicit Observation(CheckLayerSatOptions given)
-      : settings(std::move(given)), problems(settings.options().on_warning()) {}
+      : settings(std::move(given)), problems(settings.options().on_warning()) {
+    if (!settings.widened_for_threshold()) return;
+    problems.tell_once("products",
+                       "a threshold within 1e-5 of 1 needs products in float64, which take about "
+                       "twice as long; set products() to choose otherwise");
+  }
 
   const Settings settings;
   Problems problems;

@@ -11,6 +11,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <delve/detail/statistics/statistic_name.hpp>
 #include <delve/detail/support/require.hpp>
 #include <delve/features.hpp>
 #include <delve/layer_kind.hpp>
@@ -56,6 +57,14 @@ inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options)
   require(!options.average_sat() || has_saturation, "average_sat", "true",
           "false where stats holds no \"lsat\"");
   return statistics;
+}
+
+/// Whether a statistic has a threshold so near to 1 that float32 products would decide.
+inline bool is_near_one(const Statistic& statistic, double sat_threshold) {
+  if (statistic.parameter != Parameter::Threshold) return false;
+  const std::string_view text = parse_statistic_name(statistic.name).parameter.value_or("");
+  const auto own = parameter_in(Parameter::Threshold, text);
+  return 1 - (own ? own->threshold : sat_threshold) < 1e-5;
 }
 
 /// @throws std::invalid_argument where also_track holds a kind that the table does not
@@ -138,7 +147,10 @@ class Settings {
       : options_(std::move(given)), statistics_(statistics_of(options_)) {
     check_ranges(options_);
     keeps_sample_ = need(Need::Embedding);
-    const bool in_float64 = need(Need::SmallEigenvalues);
+    is_near_one_ = std::any_of(statistics_.begin(), statistics_.end(), [&](const auto& statistic) {
+      return is_near_one(statistic, options_.sat_threshold());
+    });
+    const bool in_float64 = need(Need::SmallEigenvalues) || is_near_one_;
     products_ = options_.products().value_or(in_float64 ? Products::Float64 : Products::Float32);
     features_.conv_method = options_.conv_method();
     features_.timeseries_method = options_.timeseries_method();
@@ -150,6 +162,11 @@ class Settings {
   [[nodiscard]] const std::vector<Statistic>& statistics() const { return statistics_; }
   [[nodiscard]] const FeatureOptions& features() const { return features_; }
   [[nodiscard]] Products products() const { return products_; }
+
+  /// Whether products are formed in float64 for a threshold alone, which is_near_one().
+  [[nodiscard]] bool widened_for_threshold() const {
+    return is_near_one_ && !options_.products() && !need(Need::SmallEigenvalues);
+  }
 
   /// Whether one of the statistics requested needs it.
   [[nodiscard]] bool need(Need what) const {
@@ -166,6 +183,7 @@ class Settings {
   FeatureOptions features_;
   Products products_;
   bool keeps_sample_;
+  bool is_near_one_;
 };
 
 }  // namespace delve::detail
