@@ -91,6 +91,10 @@ std::vector<Refused> refused_values() {
     add("interpolation_strategy",
         quiet().interpolation_strategy(static_cast<delve::Interpolation>(bad)), value,
         "Nearest, Bilinear, Bicubic or Area");
+    add("log_sampling", quiet().log_sampling(static_cast<delve::LogSampling>(bad)), value,
+        "Random or Every");
+    add("partial_epoch", quiet().partial_epoch(static_cast<delve::PartialEpoch>(bad)), value,
+        "Mark, Report or Drop");
     add("mode_from", quiet().mode_from(static_cast<delve::ModeSource>(bad)), value,
         "Layer or Root");
     add("products", quiet().products(static_cast<delve::Products>(bad)), value,
@@ -101,8 +105,9 @@ std::vector<Refused> refused_values() {
   add("stats", quiet().stats({}), "empty", "at least one name");
   add("stats", quiet().stats({"sat"}), "\"sat\"", "lsat, lsat_train, lsat_eval, idim");
   add("stats", quiet().stats({""}), "\"\"", "lsat, lsat_train, lsat_eval, idim");
-  add("stats", quiet().stats({"lsat", "idim", "lsat"}), "\"lsat\" and \"lsat\"", "no two");
-  add("stats", quiet().stats({"lsat", "lsat_eval"}), "\"lsat\" and \"lsat_eval\"", "no two");
+  add("stats", quiet().stats({"lsat", "idim", "lsat"}), "\"lsat\" and \"lsat\"", "the same column");
+  add("stats", quiet().stats({"lsat", "lsat_eval"}), "\"lsat\" and \"lsat_eval\"",
+      "the same column");
   for (const std::string bad : {"lsat@", "lsat@0", "lsat@1.1", "lsat@-1", "lsat@x", "lsat@nan"}) {
     add("stats", quiet().stats({bad}), "\"" + bad + "\"", "a threshold " + share);
   }

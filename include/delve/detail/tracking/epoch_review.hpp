@@ -3,7 +3,6 @@
 
 #include <algorithm>  // std::any_of, std::find
 #include <cstdint>    // std::int64_t
-#include <optional>   // std::optional
 #include <string>     // std::string
 #include <vector>     // std::vector
 
@@ -42,19 +41,23 @@ inline bool is_name_of_value(const EpochRecord& record, const std::string& name)
 }
 
 /// Reports layers that saw no data while others did: in any mode, or in evaluation alone.
-inline void review_missing_layers(const EpochRecord& record, Problems& problems) {
-  const auto saw_data = [&](const std::string& name, std::optional<Mode> mode) {
-    return std::any_of(record.layers.begin(), record.layers.end(), [&](const LayerRecord& it) {
-      return it.layer == name && it.samples + it.skipped_batches > 0 && (!mode || it.mode == *mode);
-    });
-  };
+inline void review_missing_layers(const EpochRecord& record,
+                                  const std::vector<LayerReport>& reports, Problems& problems) {
+  // What was called and gave no data has been reported, or fell between what log_interval records.
+  std::vector<std::string> uncalled;
+  for (const LayerReport& report : reports) {
+    if (!record.layers.empty() && !report.was_called) uncalled.push_back(report.layer);
+  }
   problems.tell_once_of(
-      layers_where(record,
-                   [&](const LayerRecord& it) { return !saw_data(it.layer, std::nullopt); }),
+      uncalled,
       "saw no data while other layers did. Likely causes: it is not part of the forward (an unused "
       "head, a copy, a module that was replaced); its weights are computed anew in each forward "
-      "and "
-      "are not assigned to it; or a fused operator does its work");
+      "and are not assigned to it; or a fused operator does its work");
+  const auto saw_data = [&](const std::string& name, Mode mode) {
+    return std::any_of(record.layers.begin(), record.layers.end(), [&](const LayerRecord& it) {
+      return it.layer == name && it.samples + it.skipped_batches > 0 && it.mode == mode;
+    });
+  };
   const bool has_both =
       std::any_of(record.layers.begin(), record.layers.end(), [&](const LayerRecord& it) {
         return saw_data(it.layer, Mode::Train) && saw_data(it.layer, Mode::Eval);
@@ -104,7 +107,7 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
       "fewer than 10 data points a dimension (n data points cannot show more than n - 1 "
       "directions), so that saturation may come out too low");
 
-  review_missing_layers(record, problems);
+  review_missing_layers(record, reports, problems);
 
   std::vector<std::string> skipped;
   std::vector<std::string> frozen;

@@ -10,7 +10,7 @@
 #include <optional>     // std::optional
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::move
+#include <utility>      // std::exchange, std::move
 #include <vector>       // std::vector
 
 #include <ATen/ATen.h>
@@ -99,6 +99,7 @@ struct LayerReport {
   std::int64_t width;                ///< d; 0 while unknown
   /// It counted as evaluated, being in eval(), while the model around it was training.
   bool is_frozen;
+  bool was_called;  ///< in this epoch, whatever became of the output
 };
 
 /// One tracked layer, from its output to its record. Thread-safe.
@@ -133,6 +134,7 @@ class ObservedLayer {
   struct EpochData {
     Streams<Scalar> streams;
     bool is_frozen;
+    bool was_called;
   };
 
   /// Ends the epoch: takes all data since the covariance was last reset, or a copy of it where it
@@ -170,6 +172,7 @@ class ObservedLayer {
   Streams<Scalar> streams_;
   std::optional<std::int64_t> order_;
   bool is_frozen_ = false;
+  bool was_called_ = false;  // in this epoch
 };
 
 // None of these is inline, so that `extern template` spares a file their compilation.
@@ -224,7 +227,7 @@ bool ObservedLayer<Scalar>::has_news() const {
 template <typename Scalar>
 typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  EpochData data{{}, is_frozen_};
+  EpochData data{{}, is_frozen_, std::exchange(was_called_, false)};
   for (auto& [mode, stream] : streams_) {
     if (observation_->settings.options().reset_covariance()) {
       const std::int64_t calls = stream.calls;
@@ -241,7 +244,7 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
 
 template <typename Scalar>
 LayerReport ObservedLayer<Scalar>::report(EpochData data) const {
-  LayerReport report{name_, {}, 0, data.is_frozen};
+  LayerReport report{name_, {}, 0, data.is_frozen, data.was_called};
   for (const auto& [mode, stream] : data.streams) {
     report.width = std::max(report.width, stream.covariance.width());
   }
@@ -322,6 +325,7 @@ std::optional<Mode> ObservedLayer<Scalar>::mode_of(const ForwardCall& call) {
 
 template <typename Scalar>
 void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mode mode) {
+  was_called_ = true;
   if (!order_) order_ = observation_->layers_called.fetch_add(1);
   const Settings& settings = observation_->settings;
   const CheckLayerSatOptions& options = settings.options();
