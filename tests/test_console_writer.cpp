@@ -68,7 +68,7 @@ TEST_CASE("What has no saturation says why", "[console]") {
       {with_status(layer("a", Mode::Train, {0}), Status::NoData), layer("a", Mode::Eval, {0.5}),
        with_status(layer("b", Mode::Train, {0}), Status::NoVariance),
        with_status(layer("c", Mode::Train, {0}), Status::NotConverged)}));
-  CHECK(text.find("  no data\n") != std::string::npos);
+  CHECK(text.find("  no data ") != std::string::npos);
   CHECK(text.find("    0.0 %  constant\n") != std::string::npos);
   CHECK(text.find("  not solved\n") != std::string::npos);
 }

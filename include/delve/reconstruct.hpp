@@ -15,13 +15,13 @@
 #include <Eigen/Eigenvalues>
 
 #include <delve/detail/formats/npy.hpp>
-#include <delve/detail/os/files.hpp>
 #include <delve/detail/reading/stored_arrays.hpp>
-#include <delve/detail/support/file_names.hpp>
+#include <delve/detail/reading/value_name.hpp>
 #include <delve/detail/support/require.hpp>
-#include <delve/detail/support/text.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
+#include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
 
 namespace delve {

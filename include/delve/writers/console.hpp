@@ -224,8 +224,11 @@ namespace detail {
 
 /// Makes the keys known in every program that includes this header.
 inline const bool console_is_registered = [] {
-  register_writer("console",
-                  [](const WriterContext&) { return Writers{std::make_shared<ConsoleWriter>()}; });
+  register_writer("console", [](const WriterContext& context) {
+    ConsoleOptions options;
+    options.title = std::filesystem::path(context.savefile).filename().string();
+    return Writers{std::make_shared<ConsoleWriter>(options)};
+  });
   register_writer_groups({"print"}, {"console"});
   return true;
 }();

@@ -4,7 +4,6 @@
 #include <unistd.h>  // lseek, pread
 
 #include <chrono>        // std::chrono::hours
-#include <cstddef>       // std::size_t
 #include <cstdint>       // std::int64_t
 #include <cstdio>        // SEEK_END
 #include <filesystem>    // std::filesystem

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>    // std::all_of, std::any_of, std::find, std::min
+#include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <exception>    // std::exception
 #include <filesystem>   // std::filesystem::path, std::filesystem::remove

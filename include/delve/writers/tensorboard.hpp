@@ -26,6 +26,7 @@
 #include <delve/detail/os/files.hpp>
 #include <delve/detail/os/growing_file.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>

@@ -15,6 +15,7 @@
 #include <delve/detail/plot/plot_axis.hpp>
 #include <delve/detail/plot/plot_data.hpp>
 #include <delve/detail/plot/plot_style.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/mode.hpp>
 
 namespace delve::detail {

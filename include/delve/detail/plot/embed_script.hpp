@@ -15,7 +15,6 @@
 #include <delve/detail/plot/plot_style.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/mode.hpp>
-#include <delve/record.hpp>
 
 namespace delve::detail {
 

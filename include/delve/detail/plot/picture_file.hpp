@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>           // std::size_t
-#include <cstdint>           // std::int64_t
-#include <filesystem>        // std::filesystem::directory_iterator
-#include <initializer_list>  // std::initializer_list
-#include <string>            // std::string
-#include <string_view>       // std::string_view
-#include <system_error>      // std::error_code
-#include <vector>            // std::vector
+#include <cstddef>       // std::size_t
+#include <cstdint>       // std::int64_t
+#include <filesystem>    // std::filesystem::directory_iterator
+#include <string>        // std::string
+#include <string_view>   // std::string_view
+#include <system_error>  // std::error_code
+#include <vector>        // std::vector
 
 #include <fmt/format.h>  // fmt::format
 
