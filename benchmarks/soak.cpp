@@ -23,7 +23,11 @@
 #include <torch/utils.h>
 #include <CLI/CLI.hpp>
 #include <delve/check_layer_sat.hpp>
+#include <delve/writers/console.hpp>
+#include <delve/writers/csv.hpp>
 #include <delve/writers/json.hpp>
+#include <delve/writers/npy.hpp>
+#include <delve/writers/plot.hpp>
 #include <delve/writers/tensorboard.hpp>
 
 #include "measure.hpp"
