@@ -60,9 +60,7 @@ inline LayerRecord as_stored(const StoredLayer& layer) {
     const NpyArray stored = read_stored(array);
     if (!stored.shape.empty()) continue;
     const std::string& quantity = array.column->quantity;
-    const std::optional<Statistic> statistic = find_quantity(quantity);
-    record.values.push_back({statistic_of_quantity(quantity), quantity, stored.values(0, 0),
-                             statistic ? kind_of(*statistic, quantity) : ValueKind::Number});
+    record.values.push_back(value_of_quantity(quantity, stored.values(0, 0)));
     if (quantity == "samples") record.samples = samples_in(array, stored.values);
   }
   return record;

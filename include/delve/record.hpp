@@ -44,7 +44,7 @@ enum class ArrayKind {
 /// The value of a number that is missing: a NaN. Ask by is_missing(), which is right under
 /// -ffast-math, too.
 [[nodiscard]] inline double missing_value() {
-  return detail::from_bits(detail::kMissingBits);
+  return detail::missing_number();
 }
 
 /// Whether a number is a NaN.

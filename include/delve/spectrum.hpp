@@ -69,7 +69,7 @@ class Spectrum {
   /// p_k, the share of the variance that the k leading directions explain; 0 ≤ k ≤ d. NaN where
   /// there is no variance.
   [[nodiscard]] double explained(std::int64_t k) const {
-    if (!(total() > 0)) return detail::from_bits(detail::kMissingBits);
+    if (!(total() > 0)) return detail::missing_number();
     return cumulated_[std::min(static_cast<std::size_t>(k), cumulated_.size() - 1)] / total();
   }
 

@@ -105,6 +105,11 @@ inline ValueKind kind_of(const Statistic& statistic, std::string_view name) {
   return is_one_of_several ? ValueKind::Share : statistic.kind;
 }
 
+/// By which name a statistic is requested, with the parameter that its quantity has: "lsat@0.9".
+inline std::string requested_name(const Statistic& statistic, std::string_view quantity) {
+  return std::string(statistic.name).append(quantity.substr(statistic.quantity.size()));
+}
+
 inline bool is_for(const Statistic& statistic, Mode mode) {
   return !statistic.only || statistic.only == mode;
 }
@@ -180,9 +185,20 @@ inline void read_off(const LayerMeasurement& layer, const std::vector<Statistic>
 /// "saturation@0.9". A quantity of no known statistic is returned as it is. Thread-safe.
 [[nodiscard]] inline std::string statistic_of_quantity(std::string_view quantity) {
   const std::optional<Statistic> statistic = find_quantity(quantity);
-  if (!statistic) return std::string(quantity);
-  return std::string(statistic->name).append(quantity.substr(statistic->quantity.size()));
+  return statistic ? detail::requested_name(*statistic, quantity) : std::string(quantity);
 }
+
+namespace detail {
+
+/// A number that is known by its name in files, as a record has it. Thread-safe.
+inline Value value_of_quantity(std::string_view quantity, double number) {
+  const std::optional<Statistic> statistic = find_quantity(quantity);
+  if (!statistic) return {std::string(quantity), std::string(quantity), number};
+  return {requested_name(*statistic, quantity), std::string(quantity), number,
+          kind_of(*statistic, quantity)};
+}
+
+}  // namespace detail
 
 /// The statistic of that name, with its parameter if it has one: "lsat", "lsat@0.9", "explained@3".
 /// What follows '@' is in the name and in the quantity: "saturation@0.9". Thread-safe.

@@ -170,6 +170,7 @@ class PlotWriter final : public Writer {
                options.font,
                options.font_size},
         gnuplot_(detail::find_program(options.gnuplot)) {
+    for (const std::string& name : options_.stats) wanted_.push_back(wanted_of(name));
     if (!gnuplot_) {
       report(detail::was_not_found(options.gnuplot) +
              "; no pictures will be drawn. Install it (Debian: apt-get install gnuplot-nox) or "
@@ -291,9 +292,8 @@ class PlotWriter final : public Writer {
   }
 
   [[nodiscard]] bool is_wanted(std::string_view stat, Mode mode) const {
-    return options_.stats.empty() ||
-           std::any_of(options_.stats.begin(), options_.stats.end(), [&](const std::string& name) {
-             const Wanted wanted = wanted_of(name);
+    return wanted_.empty() ||
+           std::any_of(wanted_.begin(), wanted_.end(), [&](const Wanted& wanted) {
              return wanted.stat == stat && (!wanted.only || wanted.only == mode);
            });
   }
@@ -436,6 +436,7 @@ class PlotWriter final : public Writer {
   std::string savefile_;
   detail::PlotStyle style_;
   std::optional<std::string> gnuplot_;
+  std::vector<Wanted> wanted_;  ///< options_.stats; empty: all
   PictureHandler on_picture_;
   std::set<detail::DrawnStat> known_stats_;        ///< whose stale pictures are gone
   std::set<Mode> modes_{Mode::Train, Mode::Eval};  ///< the same

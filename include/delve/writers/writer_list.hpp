@@ -158,7 +158,7 @@ inline std::vector<std::shared_ptr<Writer>> make_writers(const WriterKey& key,
 
 }  // namespace detail
 
-/// Makes writers of one's own known by a key. Thread-safe.
+/// Registers user-defined writers under a key. Thread-safe.
 /// @param args the names of those writer_args that they take
 /// @throws std::invalid_argument where the key is empty or taken, or there is no factory
 inline void register_writer(const std::string& key, WriterFactory factory,

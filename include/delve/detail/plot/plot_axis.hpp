@@ -59,7 +59,7 @@ class Axis {
 
   /// Where a number stands; NaN for one that is not finite.
   [[nodiscard]] double place(double number) const {
-    if (!is_finite(number)) return from_bits(kMissingBits);
+    if (!is_finite(number)) return missing_number();
     number = within_reach(number);
     return ((is_log_ ? std::log10(number) : number) - low_) / (high_ - low_);
   }

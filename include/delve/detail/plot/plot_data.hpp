@@ -3,12 +3,14 @@
 
 #include <algorithm>  // std::any_of, std::find_if
 #include <cstdint>    // std::int64_t
+#include <optional>   // std::optional
 #include <string>     // std::string
 #include <vector>     // std::vector
 
 #include <delve/detail/support/numbers.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
 
 namespace delve::detail {
@@ -25,7 +27,8 @@ struct PlotData {
 /// By which name pictures know a value's statistic: that of the first one of its quantity, so that
 /// "lsat_train", which is "lsat" in one mode, is drawn as "lsat".
 inline std::string picture_stat(const Value& value) {
-  return find_quantity(value.quantity) ? statistic_of_quantity(value.quantity) : value.stat;
+  const std::optional<Statistic> statistic = find_quantity(value.quantity);
+  return statistic ? requested_name(*statistic, value.quantity) : value.stat;
 }
 
 /// The statistics that a record holds of a mode, in the order of their first appearance. A layer

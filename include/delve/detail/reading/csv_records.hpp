@@ -19,7 +19,6 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
-#include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
 
 namespace delve::detail {
@@ -34,29 +33,38 @@ inline bool is_empty_cell(std::string_view cell) {
   return cell.empty() || cell == "nan" || cell == "NaN" || cell == "-nan";
 }
 
+/// Which columns of a table hold a number in any row.
+inline std::vector<bool> columns_of_numbers(const CsvTable& table) {
+  std::vector<bool> hold_numbers(table.header.size());
+  for (std::size_t i = 0; i < hold_numbers.size(); ++i) {
+    hold_numbers[i] = std::any_of(
+        table.rows.begin(), table.rows.end(),
+        [i](const CsvTable::Row& row) { return !is_nan(number_of_cell(row.cells[i])); });
+  }
+  return hold_numbers;
+}
+
 /// A layer in one mode, and the columns that hold its values.
 struct LayerColumns {
   std::string layer;
   Mode mode;
-  std::vector<std::pair<std::size_t, std::string>> columns;  ///< index and quantity
+  std::vector<std::pair<std::size_t, Value>> columns;  ///< index, and a value without its number
 };
 
 /// The layers of a table by mode, else in the order of their columns. A column without a number in
 /// any row (matrices, or nothing) is left out.
-inline std::vector<LayerColumns> layers_of(const CsvTable& table) {
+/// @param hold_numbers of columns_of_numbers()
+inline std::vector<LayerColumns> layers_of(const CsvTable& table,
+                                           const std::vector<bool>& hold_numbers) {
   std::map<Mode, std::vector<LayerColumns>> modes;
   std::map<std::pair<Mode, std::string>, std::size_t> places;
   for (std::size_t i = 1; i < table.header.size(); ++i) {
     const std::optional<StatColumn> column = stat_column(table.header[i]);
-    const auto holds_number = [i](const CsvTable::Row& row) {
-      return !is_nan(number_of_cell(row.cells[i]));
-    };
-    if (!column) continue;
-    if (!std::any_of(table.rows.begin(), table.rows.end(), holds_number)) continue;
+    if (!column || !hold_numbers[i]) continue;
     std::vector<LayerColumns>& layers = modes[column->mode];
     const auto [place, is_new] = places.try_emplace({column->mode, column->layer}, layers.size());
     if (is_new) layers.push_back({column->layer, column->mode, {}});
-    layers[place->second].columns.emplace_back(i, column->quantity);
+    layers[place->second].columns.emplace_back(i, value_of_quantity(column->quantity, 0));
   }
   std::vector<LayerColumns> all;
   for (auto& [mode, layers] : modes) {
@@ -83,16 +91,13 @@ struct BadCell {
 /// column of a statistic, in all columns of statistics.
 inline std::vector<BadCell> bad_cells(const CsvTable& table) {
   std::vector<BadCell> bad;
-  const bool has_layers = !layers_of(table).empty();
+  const std::vector<bool> hold_numbers = columns_of_numbers(table);
+  const bool has_layers = !layers_of(table, hold_numbers).empty();
   for (const CsvTable::Row& row : table.rows) {
     for (std::size_t i = 1; i < row.cells.size(); ++i) {
       if (is_empty_cell(row.cells[i]) || !is_nan(number_of_cell(row.cells[i]))) continue;
-      const auto holds_number = [i](const CsvTable::Row& other) {
-        return !is_nan(number_of_cell(other.cells[i]));
-      };
-      const bool is_expected = has_layers
-                                   ? std::any_of(table.rows.begin(), table.rows.end(), holds_number)
-                                   : stat_column(table.header[i]).has_value();
+      const bool is_expected =
+          has_layers ? hold_numbers[i] : stat_column(table.header[i]).has_value();
       if (is_expected) bad.push_back({row.line, table.header[i], row.cells[i]});
     }
   }
@@ -108,7 +113,7 @@ inline std::vector<BadCell> bad_cells(const CsvTable& table) {
 /// @throws std::runtime_error that says file, line and what was expected
 inline std::vector<EpochRecord> records_of(const CsvTable& table, const std::string& name) {
   require_epoch_column(table, name);
-  const std::vector<LayerColumns> layers = layers_of(table);
+  const std::vector<LayerColumns> layers = layers_of(table, columns_of_numbers(table));
   std::vector<std::size_t> scalars;
   for (std::size_t i = 1; i < table.header.size(); ++i) {
     if (!stat_column(table.header[i])) scalars.push_back(i);
@@ -123,12 +128,10 @@ inline std::vector<EpochRecord> records_of(const CsvTable& table, const std::str
     for (const LayerColumns& layer : layers) {
       LayerRecord values{layer.layer, layer.mode, 0, 0, Status::Ok, {}};
       bool any = false;
-      for (const auto& [column, quantity] : layer.columns) {
-        const double value = number_of_cell(row.cells[column]);
-        any = any || !is_nan(value);
-        const std::optional<Statistic> statistic = find_quantity(quantity);
-        values.values.push_back({statistic_of_quantity(quantity), quantity, value,
-                                 statistic ? kind_of(*statistic, quantity) : ValueKind::Number});
+      for (const auto& [column, value] : layer.columns) {
+        values.values.push_back(value);
+        values.values.back().value = number_of_cell(row.cells[column]);
+        any = any || !is_nan(values.values.back().value);
       }
       if (any) record.layers.push_back(std::move(values));
     }

@@ -51,6 +51,11 @@ inline bool is_negative(double number) {
   return bits >> 63U != 0;
 }
 
+/// The NaN that stands for a number that is missing.
+inline double missing_number() {
+  return from_bits(kMissingBits);
+}
+
 /// +infinity or −infinity.
 inline double infinity(bool negative = false) {
   return from_bits(kInfinityBits | (negative ? std::uint64_t{1} << 63U : 0));
