@@ -192,8 +192,12 @@ class ConsoleWriter final : public Writer {
 
   /// 1234567 as "1,234,567".
   static std::string grouped(std::int64_t number) {
-    std::string text = fmt::to_string(number);
-    for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, ",");
+    const std::string digits = fmt::to_string(number);
+    std::string text;
+    for (std::size_t i = 0; i < digits.size(); ++i) {
+      if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+      text += digits[i];
+    }
     return text;
   }
 
