@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iostream>
 #include <optional>
 #include <string>
 #include <utility>
@@ -53,20 +54,26 @@ std::vector<std::pair<std::string, torch::Tensor>> adversarial_spectra(std::int6
 
 }  // namespace
 
-TEST_CASE("Float32 eigenvalues are off by what they say", "[eigenvalues]") {
+TEST_CASE("Float32 eigenvalues are off by at most a half of what they say", "[eigenvalues]") {
   torch::manual_seed(1);
-  for (const std::int64_t width : {64, 300, 600}) {
-    for (const auto& [name, eigenvalues] : adversarial_spectra(width)) {
-      const torch::Tensor matrix = matrix_with(eigenvalues);
-      const auto approximate = approximate_eigenvalues(matrix);
-      const auto exact = symmetric_eigenvalues(matrix);
-      REQUIRE(approximate);
-      const double unit = approximate->approximation.unit;
-      CAPTURE(width, name, unit);
-      CHECK((approximate->values - *exact).norm() < std::sqrt(width) * unit);
-      CHECK(unit < 1e-7 * exact->norm());
-      CHECK(approximate->approximation.total == Approx(exact->sum()));
+  for (const auto& [width, seeds] : {std::pair{64, 20}, {300, 4}, {600, 1}}) {
+    double largest = 0;
+    for (int seed = 0; seed < seeds; ++seed) {
+      for (const auto& [name, eigenvalues] : adversarial_spectra(width)) {
+        const torch::Tensor matrix = matrix_with(eigenvalues);
+        const auto approximate = approximate_eigenvalues(matrix);
+        const auto exact = symmetric_eigenvalues(matrix);
+        REQUIRE(approximate);
+        const double error = approximate->approximation.error;
+        CAPTURE(width, seed, name, error);
+        const double off = (approximate->values - *exact).norm();
+        CHECK(off < error / 2);
+        CHECK(error < 1e-5 * exact->norm());
+        CHECK(approximate->approximation.total == Approx(exact->sum()));
+        largest = std::max(largest, off / error);
+      }
     }
+    std::cout << "Width " << width << ": off by at most " << largest << " of the bound\n";
   }
 }
 

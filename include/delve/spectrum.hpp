@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>   // std::count_if, std::max, std::min, std::partition_point, std::sort
-#include <cmath>       // std::abs, std::exp, std::log, std::sqrt
+#include <cmath>       // std::exp, std::log, std::sqrt
 #include <cstddef>     // std::size_t
 #include <cstdint>     // std::int64_t
 #include <functional>  // std::greater
@@ -27,7 +27,8 @@ enum class IdimRule {
 
 /// What is known of eigenvalues that were computed in less than float64.
 struct Approximation {
-  double unit;   ///< the rounding error of the type, relative, times the matrix's Frobenius norm
+  /// At most: the Frobenius norm of the change to the matrix that would give these eigenvalues.
+  double error;
   double total;  ///< the exact sum of the eigenvalues: the trace
 };
 
@@ -143,24 +144,14 @@ class Spectrum {
                 explained(count + 1) - margin(count + 1) < threshold;
   }
 
-  /// How far p_k may be off. Eigenvalues that lie apart are each off by a few units, which cancel
-  /// in their sum; among m that lie together, error moves variance from the later to the earlier
-  /// ones, about a unit each, and never more than √k times the norm of the error (Hoffman &
-  /// Wielandt, "The variation of the spectrum of a normal matrix", Duke Math. J. 20, 1953), which
-  /// is less than √d units. The factors are twice what was found for flat, spiked, clustered,
-  /// random, exponential and power-law spectra (tests/test_eigenvalues.cpp): measured, not proved.
+  /// How far p_k may be off: no more than √k times the error's norm, over the total (Hoffman &
+  /// Wielandt, "The variation of the spectrum of a normal matrix", Duke Math. J. 20, 1953: sorted,
+  /// the eigenvalues are off by a vector of at most that norm; and by Cauchy and Schwarz).
   [[nodiscard]] double margin(std::int64_t k) const {
-    if (k == 0) return 0;
-    const std::int64_t last = std::min<std::int64_t>(k, eigenvalues_.size()) - 1;
-    const double unit = approximation_->unit;
-    const double reach = 8 * unit;
-    const auto together = static_cast<double>(
-        count_if([&](double value) { return std::abs(value - eigenvalues_[last]) <= reach; }));
-    const double root =
-        std::sqrt(static_cast<double>(k) * static_cast<double>(eigenvalues_.size()));
     // The total may have to do without the eigenvalues that are not above the floor.
-    const double below_floor = floor_ * static_cast<double>(width_);
-    return (std::min(16 * unit + together * reach, root * unit) + below_floor) / total();
+    const double below_floor = k == 0 ? 0 : floor_ * static_cast<double>(width_);
+    const auto count = static_cast<double>(std::min<std::int64_t>(k, eigenvalues_.size()));
+    return (std::sqrt(count) * approximation_->error + below_floor) / total();
   }
 
   // Loops, not Eigen's expressions: of the memory that delve.hpp cost a compiler beside LibTorch's
