@@ -132,15 +132,43 @@ TEST_CASE("Which layers are tracked is chosen", "[tracker][options]") {
 TEST_CASE("Nothing to track is an error that lists what there is", "[tracker][misuse]") {
   CHECK_THROWS_WITH(
       CheckLayerSat("unused", "csv", nn::Sequential(nn::ReLU(), nn::Flatten()), quiet()),
-      "delve::CheckLayerSat: there is no layer to track. Found: 0 (torch::nn::ReLUImpl), 1 "
-      "(torch::nn::FlattenImpl). Kinds that can be tracked: " +
+      "delve::CheckLayerSat: there is no layer to track. Found: torch::nn::ReLUImpl (not of a kind "
+      "that can be tracked): 0; torch::nn::FlattenImpl (not of a kind that can be tracked): 1. "
+      "Kinds that can be tracked: " +
           delve::layer_kind_names());
+  CHECK_THROWS_WITH(CheckLayerSat("unused", "csv", nn::ReLU(), quiet()),
+                    "delve::CheckLayerSat: there is no layer to track. Found: torch::nn::ReLUImpl "
+                    "(not of a kind that can be tracked). Kinds that can be tracked: " +
+                        delve::layer_kind_names());
   CHECK_THROWS_WITH(
       CheckLayerSat("unused", "csv", Net(), quiet().ignore_layer_names({"conv", "fc"})),
-      "delve::CheckLayerSat: there is no layer to track. Found: conv (torch::nn::Conv2dImpl, left "
-      "out by the options), fc (torch::nn::LinearImpl, left out by the options). Kinds that can be "
-      "tracked: " +
+      "delve::CheckLayerSat: there is no layer to track. Found: torch::nn::Conv2dImpl (in "
+      "ignore_layer_names()): conv; torch::nn::LinearImpl (in ignore_layer_names()): fc. Kinds "
+      "that can be tracked: " +
           delve::layer_kind_names());
+}
+
+TEST_CASE("verbose lists what is left out, and why", "[tracker][options]") {
+  nn::Sequential model(nn::Conv2d(3, 4, 3), nn::BatchNorm2d(4), nn::ReLU(), nn::ReLU(), nn::ReLU(),
+                       nn::ReLU(), nn::ReLU(), nn::Linear(4, 2), nn::Linear(2, 2), nn::PReLU());
+  std::ostringstream heard;
+  std::streambuf* const usual = std::cerr.rdbuf(heard.rdbuf());
+  CheckLayerSat(
+      "unused", "csv", model,
+      quiet()
+          .verbose(true)
+          .also_track({"PReLU"})
+          .include_conv(false)
+          .ignore_layer_names({"7"})
+          .layer_filter([](const delve::FoundLayer& layer) { return layer.name != "9"; }));
+  std::cerr.rdbuf(usual);
+  CHECK(
+      heard.str() ==
+      "delve: tracking 1 layer: 8\n"
+      "delve: left out: torch::nn::Conv2dImpl (include_conv(false)): 0; torch::nn::BatchNorm2dImpl "
+      "(only with also_track({\"BatchNorm2d\"})): 1; torch::nn::ReLUImpl (not of a kind that can "
+      "be tracked): 2, 3, 4 and 2 more; torch::nn::LinearImpl (in ignore_layer_names()): 7; "
+      "torch::nn::PReLUImpl (by layer_filter()): 9\n");
 }
 
 TEST_CASE("Without a reset, reports are of all data so far", "[tracker][options]") {

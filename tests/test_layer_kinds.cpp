@@ -168,9 +168,9 @@ TEST_CASE("Every kind's forward is seen, once, as it is returned", "[kinds]") {
   check_seen("PReLU", nn::PReLU(nn::PReLUOptions().num_parameters(4)), torch::randn({6, 4, 5, 5}));
   checked().insert("MultiheadAttention");  // the next test case
 
-  for (const delve::LayerKind& kind : delve::layer_kinds()) {
+  for (const delve::LayerKind& kind : delve::detail::built_in_layer_kinds()) {
     CAPTURE(kind.name);
-    CHECK(checked().count(std::string(kind.name)) == 1);
+    CHECK(checked().count(kind.name) == 1);
   }
 }
 
@@ -194,6 +194,163 @@ TEST_CASE("Both projections of an attention are seen", "[kinds]") {
             .epsilon(1e-5));
   CHECK(out.samples == 150);
   CHECK(out.values[0].value == Approx(trace_of(output.reshape({-1, 8}))).epsilon(1e-5));
+}
+
+TEST_CASE("Query, key and value of different tensors are layers of their own", "[kinds]") {
+  torch::manual_seed(4);
+  const bool has_bias = GENERATE(true, false);
+  const bool is_separate = GENERATE(false, true);
+  const std::int64_t other_width = is_separate ? 6 : 8;
+  nn::MultiheadAttention attention(
+      nn::MultiheadAttentionOptions(8, 2).bias(has_bias).kdim(other_width).vdim(other_width));
+  if (has_bias) torch::NoGradGuard(), attention->in_proj_bias.normal_();
+  std::vector<std::string> messages;
+  CheckLayerSat tracker("unused", "csv", {{"attention", attention}},
+                        quiet(&messages).stats({"trc"}).also_track({"MultiheadAttention"}));
+  CHECK(tracker.layer_names() == std::vector<std::string>{"attention", "attention-out_proj"});
+  const torch::Tensor query = torch::randn({5, 30, 8});
+  const torch::Tensor key = torch::randn({7, 30, other_width});
+  const torch::Tensor value = torch::randn({7, 30, other_width}) + 1;
+  const auto projected = [&](int third, const torch::Tensor& whole, const torch::Tensor& input) {
+    const torch::Tensor weight = is_separate ? whole : attention->in_proj_weight.chunk(3)[third];
+    const torch::Tensor bias = has_bias ? attention->in_proj_bias.chunk(3)[third] : torch::Tensor();
+    return trace_of(nn::functional::linear(input, weight, bias).reshape({-1, 8}));
+  };
+  const auto check = [&](const torch::Tensor& v, std::int64_t calls) {
+    const delve::EpochRecord record = tracker.add_saturations();
+    const auto paused = tracker.paused();  // what follows takes the weights, too
+    const std::vector<std::tuple<std::string, std::int64_t, double>> expected = {
+        {"attention-q", 150, projected(0, attention->q_proj_weight, query)},
+        {"attention-k", 210, projected(1, attention->k_proj_weight, key)},
+        {"attention-v", 210, projected(2, attention->v_proj_weight, v)}};
+    for (const auto& [name, samples, trace] : expected) {
+      CAPTURE(name);
+      const delve::LayerRecord* const found = find(record, name, Mode::Train);
+      REQUIRE(found != nullptr);
+      CHECK(found->width == 8);
+      CHECK(found->samples == samples * calls);
+      CHECK(found->values[0].value == Approx(trace).epsilon(1e-5));
+    }
+    CHECK(find(record, "attention", Mode::Train)->samples == 0);
+  };
+  attention(query, key, value);
+  check(value, 1);
+  attention(query, key, key);  // key and value in one product
+  attention(query, key, key);
+  check(key, 2);
+  CHECK(tracker.layer_names() == std::vector<std::string>{"attention", "attention-q", "attention-k",
+                                                          "attention-v", "attention-out_proj"});
+  for (const std::string& message : messages) {
+    CHECK(message.find("saw no data") == std::string::npos);
+  }
+  if (is_separate) return;
+  attention(query, query, query);
+  CHECK(find(tracker.add_saturations(), "attention", Mode::Train)->width == 24);
+}
+
+namespace {
+
+/// Multiplies by its weight as it is, and scales.
+struct ScaledImpl : nn::Module {
+  ScaledImpl(std::int64_t in, std::int64_t out) : weight(torch::randn({in, out})) {
+    register_parameter("weight", weight);
+  }
+  torch::Tensor forward(const torch::Tensor& input) { return input.mm(weight); }
+
+  torch::Tensor weight;
+};
+TORCH_MODULE(Scaled);
+
+/// Convolves with a weight that has a name of its own.
+struct FilterBankImpl : nn::Module {
+  FilterBankImpl() : filters(torch::randn({4, 2, 3})), offset(torch::randn({4})) {
+    register_parameter("filters", filters);
+    register_parameter("offset", offset);
+  }
+  torch::Tensor forward(const torch::Tensor& input) {
+    return torch::conv1d(input, filters, offset);
+  }
+
+  torch::Tensor filters;
+  torch::Tensor offset;
+};
+TORCH_MODULE(FilterBank);
+
+}  // namespace
+
+TEST_CASE("A program's own kind of layer is tracked", "[kinds]") {
+  using delve::ForwardOperator;
+  using delve::LayerFamily;
+  using delve::LayerKind;
+  delve::register_layer_kind(LayerKind::of<ScaledImpl>("Scaled", LayerFamily::Linear)
+                                 .weight_is<&ScaledImpl::weight>("weight")
+                                 .run_by({ForwardOperator("aten::mm").input_at(0).weight_at(1)}));
+  delve::register_layer_kind(
+      LayerKind::of<FilterBankImpl>("FilterBank", LayerFamily::Convolution)
+          .positions(1)
+          .weight_is<&FilterBankImpl::filters>("filters")
+          .bias_is<&FilterBankImpl::offset>("offset")
+          .on_request()
+          .run_by({ForwardOperator("aten::conv1d").input_at(0).weight_at(1).bias_at(2)}));
+  torch::manual_seed(5);
+  Scaled scaled(6, 4);
+  FilterBank bank;
+  nn::Linear linear(4, 3);
+  CheckLayerSat tracker("unused", "csv", {{"scaled", scaled}, {"bank", bank}, {"linear", linear}},
+                        quiet().stats({"trc"}).also_track({"FilterBank"}));
+  CHECK(tracker.layer_names() == std::vector<std::string>{"scaled", "bank", "linear"});
+  const torch::Tensor rows = scaled(torch::randn({50, 6}));
+  linear(rows);
+  const torch::Tensor maps = bank(torch::randn({20, 2, 9}));
+  const delve::EpochRecord record = tracker.add_saturations();
+  CHECK(find(record, "scaled", Mode::Train)->samples == 50);
+  CHECK(find(record, "scaled", Mode::Train)->values[0].value == Approx(trace_of(rows)));
+  CHECK(find(record, "bank", Mode::Train)->samples == 140);
+  CHECK(find(record, "bank", Mode::Train)->values[0].value ==
+        Approx(trace_of(maps.movedim(1, -1).reshape({-1, 4}))));
+  CHECK(find(record, "linear", Mode::Train)->samples == 50);
+  CHECK(
+      CheckLayerSat("unused", "csv", {{"scaled", scaled}, {"bank", bank}}, quiet()).layer_names() ==
+      std::vector<std::string>{"scaled"});
+}
+
+TEST_CASE("A class derived from a known one can be a kind of its own", "[kinds]") {
+  struct WideImpl : nn::LinearImpl {
+    using nn::LinearImpl::LinearImpl;
+  };
+  const WideImpl wide(2, 2);
+  CHECK(delve::layer_kind_of(wide)->name == "Linear");
+  delve::register_layer_kind(
+      delve::LayerKind::of<WideImpl>("Wide", delve::LayerFamily::Linear)
+          .weight_is<&nn::LinearImpl::weight>("weight")
+          .run_by({delve::ForwardOperator("aten::linear").input_at(0).weight_at(1)}));
+  CHECK(delve::layer_kind_of(wide)->name == "Wide");
+  CHECK(delve::layer_kind_of(nn::LinearImpl(2, 2))->name == "Linear");
+}
+
+TEST_CASE("A kind that could not work is refused", "[kinds][misuse]") {
+  using delve::ForwardOperator;
+  using delve::LayerFamily;
+  using delve::LayerKind;
+  const auto refused = [](LayerKind kind, const std::string& fault) {
+    CHECK_THROWS_WITH(delve::register_layer_kind(std::move(kind)),
+                      "delve::register_layer_kind: " + fault);
+  };
+  const auto of = [](const std::string& name) {
+    return LayerKind::of<ScaledImpl>(name, LayerFamily::Linear);
+  };
+  const ForwardOperator mm = ForwardOperator("aten::mm").input_at(0).weight_at(1);
+  refused(of(""), "\"\": a name is needed");
+  refused(of("Linear"), "\"Linear\": a kind of this name is known already");
+  refused(LayerKind("Other", LayerFamily::Linear),
+          "\"Other\": no class is named; begin with LayerKind::of<Class>()");
+  refused(of("Other").run_by({mm}),
+          "\"Other\": its forwards are recognised by a weight; name it with weight_is()");
+  refused(of("Other").weight_is<&ScaledImpl::weight>("weight"),
+          "\"Other\": name the operators that run its forward with run_by()");
+  refused(of("Other").weight_is<&ScaledImpl::weight>("weight").run_by(
+              {ForwardOperator("aten::mm").input_at(0)}),
+          "\"Other\": aten::mm: say with input_at() and weight_at() which arguments these are");
 }
 
 TEST_CASE("Kinds that are not tracked unasked are where they are asked for", "[kinds][options]") {

@@ -218,6 +218,8 @@ class CheckLayerSat {
 
   void require_open(std::string_view function) const;
   void require_known(std::string_view layer, std::string_view stat) const;
+  void add(const FoundLayer& found);
+  void hook(const std::shared_ptr<Layer>& layer, const ModuleView& module);
   [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers() const;
   std::shared_ptr<Layer> observed_layer(const std::string& name, LayerFamily family);
   [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers_in_forward_order() const;
@@ -258,10 +260,9 @@ CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterLi
                                      const Modules& modules, CheckLayerSatOptions options)
     : observation_(std::make_shared<detail::Observation>(std::move(options))),
       epoch_(this->options().initial_epoch()) {
-  for (const FoundLayer& layer :
-       detail::chosen_layers(modules, this->options(), observation_->problems)) {
-    layers_.push_back(std::make_shared<Layer>(layer, observation_));
-  }
+  const detail::LayerChoice choice =
+      detail::choose_layers(modules, this->options(), observation_->problems);
+  for (const FoundLayer& layer : choice.layers) add(layer);
   if (!this->options().nosave()) {
     writers_ = save_to.make({savefile, epoch_, this->options().writer_args()});
   }
@@ -272,8 +273,11 @@ CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterLi
   }
   resume();
   if (!this->options().verbose()) return;
-  std::cerr << fmt::format("delve: tracking {} layer{}: {}\n", layers_.size(),
-                           layers_.size() == 1 ? "" : "s", fmt::join(layer_names(), ", "));
+  std::cerr << fmt::format("delve: tracking {} layer{}: {}\n", choice.layers.size(),
+                           choice.layers.size() == 1 ? "" : "s", fmt::join(layer_names(), ", "));
+  if (!choice.left_out.empty()) {
+    std::cerr << fmt::format("delve: left out: {}\n", fmt::join(choice.left_out, "; "));
+  }
 }
 
 template <typename Scalar>
@@ -357,13 +361,10 @@ void CheckLayerSat<Scalar>::resume() {
   require_open("resume");
   if (is_recording_) return;
   is_recording_ = true;
-  for (const auto& layer : layers()) {
+  const std::lock_guard<std::mutex> lock(layers_mutex_);
+  for (const auto& layer : layers_) {
     if (!layer->has_module()) continue;
-    layer->module().visit([&](const ModuleView& module) {
-      hooks_.emplace_back(layer, register_forward_hook(module, [layer](const ForwardCall& call) {
-                            layer->take(call);
-                          }));
-    });
+    layer->module().visit([&](const ModuleView& module) { hook(layer, module); });
   }
 }
 
@@ -441,11 +442,45 @@ void CheckLayerSat<Scalar>::require_known(std::string_view layer, std::string_vi
   require("statistic", stat, stats);
 }
 
-/// As they are now: observe() may add to them in another thread.
+/// Adds a layer, and those of its parts that may run by themselves.
+template <typename Scalar>
+void CheckLayerSat<Scalar>::add(const FoundLayer& found) {
+  layers_.push_back(std::make_shared<Layer>(found, observation_));
+  if (found.kind->parts == nullptr) return;
+  std::set<std::string_view> suffixes;
+  for (const LayerPart& part : *found.kind->parts) {
+    if (!suffixes.insert(part.suffix).second) continue;
+    layers_.push_back(std::make_shared<Layer>(found, part.suffix, observation_));
+  }
+}
+
+/// Has the layer take in the outputs of its module.
+template <typename Scalar>
+void CheckLayerSat<Scalar>::hook(const std::shared_ptr<Layer>& layer, const ModuleView& module) {
+  if (layer->part().empty()) {
+    hooks_.emplace_back(layer, register_forward_hook(module, [layer](const ForwardCall& call) {
+                          layer->take(call);
+                        }));
+    return;
+  }
+  for (const LayerPart& part : *layer_kind_of(module)->parts) {
+    if (part.suffix != layer->part()) continue;
+    hooks_.emplace_back(layer, detail::register_forward_hook_of_kind(
+                                   module, *part.kind, [layer, &part](const ForwardCall& call) {
+                                     layer->take(detail::share_of(call, part));
+                                   }));
+  }
+}
+
+/// Those that have shown, as they are now: observe() may add to them in another thread.
 template <typename Scalar>
 std::vector<std::shared_ptr<detail::ObservedLayer<Scalar>>> CheckLayerSat<Scalar>::layers() const {
   const std::lock_guard<std::mutex> lock(layers_mutex_);
-  return layers_;
+  std::vector<std::shared_ptr<Layer>> shown;
+  for (const auto& layer : layers_) {
+    if (!layer->is_hidden()) shown.push_back(layer);
+  }
+  return shown;
 }
 
 /// The layer without a module that bears this name.

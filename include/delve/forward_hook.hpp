@@ -52,6 +52,18 @@ class [[nodiscard]] RemovableHandle {
   std::shared_ptr<detail::HookTarget> target_;
 };
 
+namespace detail {
+
+/// The same as register_forward_hook(), for forwards of this kind alone.
+inline RemovableHandle register_forward_hook_of_kind(const ModuleView& module,
+                                                     const LayerKind& kind, ForwardHook hook) {
+  auto target = std::make_shared<HookTarget>(module, kind, std::move(hook));
+  hook_registry().add(target);
+  return RemovableHandle(std::move(target));
+}
+
+}  // namespace detail
+
 /// Has a hook called at the end of every forward of a module: what PyTorch's register_forward_hook
 /// does in Python, and LibTorch does not offer. The module and the model around it stay as they
 /// are.
@@ -88,9 +100,7 @@ inline RemovableHandle register_forward_hook(const ModuleView& module, ForwardHo
                                 " cannot be hooked; these can: " + layer_kind_names());
   }
   if (!hook) throw std::invalid_argument("delve::register_forward_hook: the hook is empty");
-  auto target = std::make_shared<detail::HookTarget>(module, *kind, std::move(hook));
-  detail::hook_registry().add(target);
-  return RemovableHandle(std::move(target));
+  return detail::register_forward_hook_of_kind(module, *kind, std::move(hook));
 }
 
 }  // namespace delve

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>        // std::array
+#include <cstdint>      // std::int64_t
+#include <deque>        // std::deque
+#include <mutex>        // std::lock_guard, std::mutex
+#include <stdexcept>    // std::invalid_argument
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <utility>      // std::move
 #include <vector>       // std::vector
 
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
 #include <torch/nn/functional/instancenorm.h>  // modules/instancenorm.h needs it, but lacks it
 #include <torch/nn/module.h>
 #include <torch/nn/modules/activation.h>
@@ -43,7 +50,7 @@ struct OutputLayout {
 ///
 ///     ForwardOperator("aten::addmm").bias_at(0).input_at(1).transposed_weight_at(2)
 struct ForwardOperator {
-  explicit ForwardOperator(std::string_view operator_name) : name(operator_name) {}
+  explicit ForwardOperator(std::string operator_name) : name(std::move(operator_name)) {}
 
   /// A tensor, or a list of tensors that the input leads.
   ForwardOperator& input_at(int argument) {
@@ -77,7 +84,7 @@ struct ForwardOperator {
     return *this;
   }
 
-  std::string_view name;
+  std::string name;
   int input = -1;
   int weight = -1;
   int bias = -1;  ///< -1: not an argument
@@ -87,15 +94,50 @@ struct ForwardOperator {
   bool flag_value = false;
 };
 
+namespace detail {
+
+template <typename Impl>
+bool is_a(const torch::nn::Module& module) {
+  return dynamic_cast<const Impl*>(&module) != nullptr;
+}
+
+template <auto Member>
+struct MemberOf;
+template <typename Impl, torch::Tensor Impl::*Member>
+struct MemberOf<Member> {
+  static torch::Tensor read(const torch::nn::Module& module) {
+    return dynamic_cast<const Impl&>(module).*Member;
+  }
+};
+
+}  // namespace detail
+
+struct LayerPart;
+
 /// A kind of layer: how to recognise it, and which operators its forward runs. LibTorch's modules
 /// have no forward hooks, so a forward is recognised by the operator that takes the module's
 /// weight.
+///
+///     delve::LayerKind::of<ScaledImpl>("Scaled", delve::LayerFamily::Linear)
+///         .weight_is<&ScaledImpl::weight>("weight")
+///         .run_by({delve::ForwardOperator("aten::mm").input_at(0).weight_at(1)})
+///
+/// @see register_layer_kind
 struct LayerKind {
   using TensorOf = torch::Tensor (*)(const torch::nn::Module& module);
 
   /// @param kind_name that of the class in LibTorch and in TorchScript
-  LayerKind(std::string_view kind_name, LayerFamily output_family)
-      : name(kind_name), family(output_family) {}
+  LayerKind(std::string kind_name, LayerFamily output_family)
+      : name(std::move(kind_name)), family(output_family) {}
+
+  /// One whose modules are of a class, or of one derived from it.
+  /// @tparam Impl derived from torch::nn::Module
+  template <typename Impl>
+  static LayerKind of(std::string kind_name, LayerFamily output_family) {
+    LayerKind kind(std::move(kind_name), output_family);
+    kind.is_native = detail::is_a<Impl>;
+    return kind;
+  }
 
   /// As in OutputLayout.
   LayerKind& positions(int axes) {
@@ -114,17 +156,26 @@ struct LayerKind {
   }
   /// The parameter by which its forward is recognised: its name in TorchScript, and where a module
   /// of LibTorch's own has it.
-  LayerKind& weight_is(std::string_view parameter_name, TensorOf parameter_of) {
-    weight_name = parameter_name;
+  LayerKind& weight_is(std::string parameter_name, TensorOf parameter_of) {
+    weight_name = std::move(parameter_name);
     native_weight = parameter_of;
     return *this;
   }
+  /// The same, of a member: weight_is<&ScaledImpl::weight>("weight").
+  template <auto Member>
+  LayerKind& weight_is(std::string parameter_name) {
+    return weight_is(std::move(parameter_name), detail::MemberOf<Member>::read);
+  }
   /// The bias that its operators take, if they take one; it tells modules apart that share a
   /// weight.
-  LayerKind& bias_is(std::string_view parameter_name, TensorOf parameter_of) {
-    bias_name = parameter_name;
+  LayerKind& bias_is(std::string parameter_name, TensorOf parameter_of) {
+    bias_name = std::move(parameter_name);
     native_bias = parameter_of;
     return *this;
+  }
+  template <auto Member>
+  LayerKind& bias_is(std::string parameter_name) {
+    return bias_is(std::move(parameter_name), detail::MemberOf<Member>::read);
   }
   /// The rows of its weight are data: outputs are made of them.
   LayerKind& looks_up_rows() {
@@ -132,17 +183,39 @@ struct LayerKind {
     return *this;
   }
 
-  std::string_view name;
+  /// Its weight and bias are these rows alone: of so many equal shares, those from one up to
+  /// another.
+  LayerKind& rows(int first_share, int end_share, int all_shares) {
+    first_row = first_share;
+    end_row = end_share;
+    rows_of = all_shares;
+    return *this;
+  }
+  /// The parameter that a module has in the place of these rows, where it has no weight to take
+  /// them from.
+  LayerKind& separate_weight_is(std::string parameter_name, TensorOf parameter_of) {
+    separate_weight_name = std::move(parameter_name);
+    native_separate_weight = parameter_of;
+    return *this;
+  }
+
+  std::string name;
   LayerFamily family;
   int position_axes = 0;
   bool by_default = true;
   std::vector<ForwardOperator> operators;
-  std::string_view weight_name;
-  std::string_view bias_name;  ///< empty: none
+  std::string weight_name;
+  std::string bias_name;             ///< empty: none
+  std::string separate_weight_name;  ///< empty: none
+  int first_row = 0;
+  int end_row = 0;
+  int rows_of = 0;  ///< 0: all rows
   bool is_table = false;
+  const std::vector<LayerPart>* parts = nullptr;  ///< what may run by itself; nullptr: nothing
   bool (*is_native)(const torch::nn::Module& module) = nullptr;
   TensorOf native_weight = nullptr;
   TensorOf native_bias = nullptr;                                         ///< nullptr: none
+  TensorOf native_separate_weight = nullptr;                              ///< nullptr: none
   bool (*native_batch_first)(const torch::nn::Module& module) = nullptr;  ///< nullptr: always
 
   [[nodiscard]] bool recognises(const ModuleView& module) const {
@@ -156,15 +229,13 @@ struct LayerKind {
 
   /// The parameter by which its forward is recognised; undefined where it has none.
   [[nodiscard]] torch::Tensor weight(const ModuleView& module) const {
-    if (module.nn() != nullptr) return native_weight(*module.nn());
-    return parameter(*module.script(), weight_name);
+    torch::Tensor whole = parameter(module, native_weight, weight_name);
+    if (rows_of == 0 || whole.defined()) return rows_of_this(whole);
+    return parameter(module, native_separate_weight, separate_weight_name);
   }
 
   [[nodiscard]] torch::Tensor bias(const ModuleView& module) const {
-    if (module.nn() != nullptr) {
-      return native_bias != nullptr ? native_bias(*module.nn()) : torch::Tensor();
-    }
-    return bias_name.empty() ? torch::Tensor() : parameter(*module.script(), bias_name);
+    return rows_of_this(parameter(module, native_bias, bias_name));
   }
 
   [[nodiscard]] OutputLayout layout(const ModuleView& module) const {
@@ -178,18 +249,31 @@ struct LayerKind {
   }
 
  private:
-  static torch::Tensor parameter(const torch::jit::Module& module, std::string_view name) {
-    const c10::IValue value = module.attr(std::string(name), c10::IValue());
+  static torch::Tensor parameter(const ModuleView& module, TensorOf native,
+                                 const std::string& name_in_script) {
+    if (module.nn() != nullptr) return native != nullptr ? native(*module.nn()) : torch::Tensor();
+    if (name_in_script.empty()) return {};
+    const c10::IValue value = module.script()->attr(name_in_script, c10::IValue());
     return value.isTensor() ? value.toTensor() : torch::Tensor();
+  }
+
+  [[nodiscard]] torch::Tensor rows_of_this(const torch::Tensor& whole) const {
+    if (rows_of == 0 || !whole.defined()) return whole;
+    const at::NoGradGuard no_grad;
+    const std::int64_t share = whole.size(0) / rows_of;
+    return whole.narrow(0, first_row * share, (end_row - first_row) * share);
   }
 };
 
-namespace detail {
+/// A part of a layer that a program may run by itself, with a name of its own in tables.
+struct LayerPart {
+  std::string_view suffix;  ///< of the layer's name: "q" makes "attention-q"
+  const LayerKind* kind;    ///< by which its forwards are recognised
+  int share = 0;            ///< which of …
+  int shares = 1;           ///< … how many equal shares of the output's features it is
+};
 
-template <typename Impl>
-bool is_a(const torch::nn::Module& module) {
-  return dynamic_cast<const Impl*>(&module) != nullptr;
-}
+namespace detail {
 
 template <typename Impl>
 torch::Tensor weight_of(const torch::nn::Module& module) {
@@ -213,24 +297,22 @@ bool recurrent_batch_first(const torch::nn::Module& module) {
 
 /// A kind whose weight is the member of this name.
 template <typename Impl>
-LayerKind kind_without_bias(std::string_view name, LayerFamily family) {
-  LayerKind kind(name, family);
-  kind.is_native = is_a<Impl>;
-  return kind.weight_is("weight", weight_of<Impl>);
+LayerKind kind_without_bias(const std::string& name, LayerFamily family) {
+  return LayerKind::of<Impl>(name, family).weight_is("weight", weight_of<Impl>);
 }
 
 /// The same with a bias.
 template <typename Impl>
-LayerKind kind_with_bias(std::string_view name, LayerFamily family) {
+LayerKind kind_with_bias(const std::string& name, LayerFamily family) {
   return kind_without_bias<Impl>(name, family).bias_is("bias", bias_of<Impl>);
 }
 
 /// A convolution, or a transposed one. Traced modules call _convolution for either, and so do all
 /// others within their operator.
 template <typename Impl>
-LayerKind convolution(std::string_view name, int position_axes, std::string_view op) {
-  const bool is_transposed = op.find("transpose") != std::string_view::npos;
-  const auto taking_the_usual = [](std::string_view any_op) {
+LayerKind convolution(const std::string& name, int position_axes, const std::string& op) {
+  const bool is_transposed = op.find("transpose") != std::string::npos;
+  const auto taking_the_usual = [](const std::string& any_op) {
     return ForwardOperator(any_op).input_at(0).weight_at(1).bias_at(2);
   };
   return kind_with_bias<Impl>(name, LayerFamily::Convolution)
@@ -242,14 +324,13 @@ LayerKind convolution(std::string_view name, int position_axes, std::string_view
 
 /// The weights are a list behind that of the states; a packed sequence has one argument more.
 template <typename Impl>
-LayerKind recurrent(std::string_view name, const std::vector<std::string_view>& ops) {
+LayerKind recurrent(const std::string& name, const std::vector<std::string>& ops) {
   std::vector<ForwardOperator> operators;
-  for (const std::string_view op : ops) {
+  for (const std::string& op : ops) {
     operators.push_back(ForwardOperator(op).input_at(0).weight_at(2));
     operators.push_back(ForwardOperator(op).input_at(0).weight_at(3));
   }
-  LayerKind kind(name, LayerFamily::Recurrent);
-  kind.is_native = is_a<Impl>;
+  LayerKind kind = LayerKind::of<Impl>(name, LayerFamily::Recurrent);
   kind.native_batch_first = recurrent_batch_first<Impl>;
   return kind.weight_is("weight_ih_l0", first_recurrent_weight_of<Impl>)
       .run_by(std::move(operators));
@@ -268,14 +349,12 @@ inline std::vector<ForwardOperator> linear_operators() {
 
 /// One step of a recurrent layer. Its first output is the hidden state.
 template <typename Impl>
-LayerKind cell(std::string_view name, const std::vector<std::string_view>& ops) {
+LayerKind cell(const std::string& name, const std::vector<std::string>& ops) {
   std::vector<ForwardOperator> operators;
-  for (const std::string_view op : ops) {
+  for (const std::string& op : ops) {
     operators.push_back(ForwardOperator(op).input_at(0).weight_at(2).bias_at(4));
   }
-  LayerKind kind(name, LayerFamily::Linear);
-  kind.is_native = is_a<Impl>;
-  return kind
+  return LayerKind::of<Impl>(name, LayerFamily::Linear)
       .weight_is("weight_ih",
                  [](const torch::nn::Module& module) {
                    return dynamic_cast<const Impl&>(module).weight_ih;
@@ -288,39 +367,55 @@ LayerKind cell(std::string_view name, const std::vector<std::string_view>& ops) 
 
 /// A BatchNorm or an InstanceNorm.
 template <typename Impl>
-LayerKind channel_norm(std::string_view name, std::string_view op) {
+LayerKind channel_norm(const std::string& name, const std::string& op) {
   return kind_with_bias<Impl>(name, LayerFamily::Convolution)
       .on_request()
       .run_by({ForwardOperator(op).input_at(0).weight_at(1).bias_at(2)});
 }
 
-/// The projections of query, key and value, side by side, where all three are of one tensor. The
-/// one of the output is a Linear of its own.
-inline LayerKind multihead_attention() {
+/// The first projection of an attention: those of query, key and value, side by side.
+inline LayerKind attention_projection() {
   using torch::nn::MultiheadAttentionImpl;
-  LayerKind kind("MultiheadAttention", LayerFamily::Linear);
-  kind.is_native = is_a<MultiheadAttentionImpl>;
-  return kind
-      .weight_is("in_proj_weight",
-                 [](const torch::nn::Module& module) {
-                   return dynamic_cast<const MultiheadAttentionImpl&>(module).in_proj_weight;
-                 })
-      .bias_is("in_proj_bias",
-               [](const torch::nn::Module& module) {
-                 return dynamic_cast<const MultiheadAttentionImpl&>(module).in_proj_bias;
-               })
+  return LayerKind::of<MultiheadAttentionImpl>("MultiheadAttention", LayerFamily::Linear)
+      .weight_is<&MultiheadAttentionImpl::in_proj_weight>("in_proj_weight")
+      .bias_is<&MultiheadAttentionImpl::in_proj_bias>("in_proj_bias")
       .on_request()
       .run_by(linear_operators());
 }
 
-}  // namespace detail
+/// What runs where these three are not of one tensor: a third of the rows each, or those of key and
+/// value together where they are of one. Weights of their own where their widths differ.
+inline const std::vector<LayerPart>& attention_parts() {
+  using torch::nn::MultiheadAttentionImpl;
+  const auto rows = [](int begin, int end) { return attention_projection().rows(begin, end, 3); };
+  static const auto& kinds = *new std::array<LayerKind, 4>{
+      rows(0, 1).separate_weight_is("q_proj_weight",
+                                    MemberOf<&MultiheadAttentionImpl::q_proj_weight>::read),
+      rows(1, 2).separate_weight_is("k_proj_weight",
+                                    MemberOf<&MultiheadAttentionImpl::k_proj_weight>::read),
+      rows(2, 3).separate_weight_is("v_proj_weight",
+                                    MemberOf<&MultiheadAttentionImpl::v_proj_weight>::read),
+      rows(1, 3)};
+  static const auto& parts = *new std::vector<LayerPart>{{"q", &kinds[0]},
+                                                         {"k", &kinds[1]},
+                                                         {"v", &kinds[2]},
+                                                         {"k", &kinds[3], 0, 2},
+                                                         {"v", &kinds[3], 1, 2}};
+  return parts;
+}
 
-/// The table of all kinds, and the one place to add one. Operators as LibTorch 1.13.1 to 2.15.0
-/// call them (torch/nn/functional/*.h and nn/modules/rnn.cpp). Only an outermost operator counts;
-/// what an operator calls within itself need not be listed, nor told from a forward.
-inline const std::vector<LayerKind>& layer_kinds() {
+/// The one of the output is a Linear of its own.
+inline LayerKind multihead_attention() {
+  LayerKind kind = attention_projection();
+  kind.parts = &attention_parts();
+  return kind;
+}
+
+/// The table of the kinds that are built in. Operators as LibTorch 1.13.1 to 2.15.0 call them
+/// (torch/nn/functional/*.h and nn/modules/rnn.cpp). Only an outermost operator counts; what an
+/// operator calls within itself need not be listed, nor told from a forward.
+inline const std::vector<LayerKind>& built_in_layer_kinds() {
   using namespace torch::nn;
-  using namespace detail;
   // Never destroyed: operators may still run, and be looked at, while the program ends.
   static const auto& kinds = *new std::vector<LayerKind>{
       convolution<Conv1dImpl>("Conv1d", 1, "aten::conv1d"),
@@ -366,10 +461,66 @@ inline const std::vector<LayerKind>& layer_kinds() {
   return kinds;
 }
 
-/// The kind of a module; nullptr where the table has none.
+/// The kinds that the program has registered. None is ever taken away, nor moved.
+struct OwnLayerKinds {
+  std::mutex mutex;  // guards the list
+  std::deque<LayerKind> kinds;
+};
+
+/// Never destroyed, as above.
+inline OwnLayerKinds& own_layer_kinds() {
+  static auto& kinds = *new OwnLayerKinds;
+  return kinds;
+}
+
+}  // namespace detail
+
+/// All kinds, as they are now: those that the program registered, the latest first, then those that
+/// are built in. They live as long as the program. Thread-safe.
+inline std::vector<const LayerKind*> layer_kinds() {
+  std::vector<const LayerKind*> all;
+  detail::OwnLayerKinds& own = detail::own_layer_kinds();
+  {
+    const std::lock_guard<std::mutex> lock(own.mutex);
+    for (auto kind = own.kinds.rbegin(); kind != own.kinds.rend(); ++kind) all.push_back(&*kind);
+  }
+  for (const LayerKind& kind : detail::built_in_layer_kinds()) all.push_back(&kind);
+  return all;
+}
+
+/// Makes a kind of layer of the program's own known, to hooks and trackers made from now on. A
+/// module is of the first kind of layer_kinds() that recognises it, so that one for a class derived
+/// from LinearImpl goes before Linear. Thread-safe.
+/// @throws std::invalid_argument where the name is empty or taken, the weight, its name or the
+///   operators are missing, or an operator lacks the place of its input or weight
+inline void register_layer_kind(LayerKind kind) {
+  const auto require = [&](bool holds, std::string_view fault) {
+    if (holds) return;
+    throw std::invalid_argument(
+        fmt::format("delve::register_layer_kind: \"{}\": {}", kind.name, fault));
+  };
+  require(!kind.name.empty(), "a name is needed");
+  for (const LayerKind* known : layer_kinds()) {
+    require(known->name != kind.name, "a kind of this name is known already");
+  }
+  require(kind.is_native != nullptr, "no class is named; begin with LayerKind::of<Class>()");
+  require(kind.native_weight != nullptr && !kind.weight_name.empty(),
+          "its forwards are recognised by a weight; name it with weight_is()");
+  require(!kind.operators.empty(), "name the operators that run its forward with run_by()");
+  for (const ForwardOperator& op : kind.operators) {
+    require(
+        op.input >= 0 && op.weight >= 0,
+        fmt::format("{}: say with input_at() and weight_at() which arguments these are", op.name));
+  }
+  detail::OwnLayerKinds& own = detail::own_layer_kinds();
+  const std::lock_guard<std::mutex> lock(own.mutex);
+  own.kinds.push_back(std::move(kind));
+}
+
+/// The kind of a module; nullptr where none recognises it.
 inline const LayerKind* layer_kind_of(const ModuleView& module) {
-  for (const LayerKind& kind : layer_kinds()) {
-    if (kind.recognises(module)) return &kind;
+  for (const LayerKind* kind : layer_kinds()) {
+    if (kind->recognises(module)) return kind;
   }
   return nullptr;
 }
@@ -377,8 +528,8 @@ inline const LayerKind* layer_kind_of(const ModuleView& module) {
 /// "Conv1d, Conv2d, …", for messages.
 inline std::string layer_kind_names() {
   std::string names;
-  for (const LayerKind& kind : layer_kinds()) {
-    names.append(names.empty() ? "" : ", ").append(kind.name);
+  for (const LayerKind* kind : layer_kinds()) {
+    names.append(names.empty() ? "" : ", ").append(kind->name);
   }
   return names;
 }

@@ -130,7 +130,7 @@ class ConsoleWriter final : public Writer {
     Column saturation{"saturation", false, {}};
     for (const std::string& name : names) {
       const LayerRecord* layer = find(record, name, mode);
-      samples.cells.push_back(layer == nullptr ? "" : grouped(layer->samples));
+      samples.cells.push_back(layer == nullptr ? "" : detail::grouped(layer->samples));
       if (layer == nullptr) continue;
       for (const Value& value : layer->values) {
         if (value.kind == ValueKind::Saturation) {
@@ -188,17 +188,6 @@ class ConsoleWriter final : public Writer {
     std::string text;
     for (std::int64_t i = 0; i < eighths / 8; ++i) text += "█";
     return text.append(kEighths[static_cast<std::size_t>(eighths % 8)]);
-  }
-
-  /// 1234567 as "1,234,567".
-  static std::string grouped(std::int64_t number) {
-    const std::string digits = fmt::to_string(number);
-    std::string text;
-    for (std::size_t i = 0; i < digits.size(); ++i) {
-      if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-      text += digits[i];
-    }
-    return text;
   }
 
   static std::string laid_out(const std::vector<Column>& columns) {

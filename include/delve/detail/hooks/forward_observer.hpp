@@ -15,6 +15,7 @@
 #include <ATen/record_function.h>
 
 #include <delve/detail/hooks/hook_registry.hpp>
+#include <delve/detail/hooks/operator_watcher.hpp>
 #include <delve/detail/hooks/recorded_values.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
@@ -54,6 +55,7 @@ struct ThreadState {
   // How many operators of LibTorch are running within each other; hooks, whose own operators are of
   // no interest, count as one.
   int operator_depth = 0;
+  OperatorWatcher* watcher = nullptr;  // nullptr: nobody looks
 };
 
 /// While it lives, the thread's operators are nested ones.
@@ -79,6 +81,19 @@ inline ThreadState& thread_state() {
   thread_local ThreadState state;
   return state;
 }
+
+/// While it lives, a watcher is told of this thread's operators, if any hook is registered.
+class WatchScope {
+ public:
+  explicit WatchScope(OperatorWatcher& watcher)
+      : outer_(std::exchange(thread_state().watcher, &watcher)) {}
+  WatchScope(const WatchScope&) = delete;
+  WatchScope& operator=(const WatchScope&) = delete;
+  ~WatchScope() { thread_state().watcher = outer_; }
+
+ private:
+  OperatorWatcher* outer_;
+};
 
 HookRegistry& hook_registry();
 
@@ -420,7 +435,10 @@ inline std::unique_ptr<at::ObserverContext> on_operator_start(const at::RecordFu
   if (is_libtorch_operator(function)) ++thread.operator_depth;
   // Backward takes weights too, and TorchScript's does so at the very places of a forward.
   if (is_nested || thread.backward_depth > 0) return {};
-  return recognise(function, thread);
+  const NestedScope own(thread);  // looking at weights may run operators
+  auto forward = recognise(function, thread);
+  if (thread.watcher != nullptr) thread.watcher->begin(function);
+  return forward;
 }
 
 inline void on_operator_end(const at::RecordFunction& function, at::ObserverContext* context) {
@@ -431,6 +449,10 @@ inline void on_operator_end(const at::RecordFunction& function, at::ObserverCont
   }
   const NestedScope hooks(thread);  // before the operator's own count ends, and whatever throws
   if (is_libtorch_operator(function)) --thread.operator_depth;
+  // One is that of the scope above, so that this operator was an outermost one.
+  if (thread.watcher != nullptr && thread.operator_depth == 1 && thread.backward_depth == 0) {
+    thread.watcher->end(function);
+  }
   if (context != nullptr) finish(static_cast<RecognisedForward&>(*context), function, thread);
 }
 

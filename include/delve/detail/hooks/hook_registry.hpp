@@ -13,7 +13,7 @@
 #include <string_view>    // std::string_view
 #include <unordered_map>  // std::unordered_map
 #include <unordered_set>  // std::unordered_set
-#include <utility>        // std::move
+#include <utility>        // std::move, std::pair
 #include <vector>         // std::vector
 
 #include <ATen/record_function.h>
@@ -220,12 +220,14 @@ class HookRegistry {
     return table;
   }
 
-  /// The modules that live: the address of a dead one may be that of another by now.
+  /// The modules that live, each once a kind: the address of a dead one may be that of another by
+  /// now.
   void add_modules(HookTable& table) const {
-    std::unordered_map<const void*, std::size_t> places;
+    std::map<std::pair<const void*, const LayerKind*>, std::size_t> places;
     for (const std::shared_ptr<HookTarget>& target : targets_) {
       target->module().visit([&](const ModuleView& module) {
-        const auto [place, is_new] = places.emplace(module.address(), table.modules.size());
+        const auto [place, is_new] =
+            places.emplace(std::pair(module.address(), &target->kind()), table.modules.size());
         if (is_new) table.modules.push_back({&target->kind(), {}});
         table.modules[place->second].targets.push_back(target);
       });

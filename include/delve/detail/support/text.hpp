@@ -90,4 +90,15 @@ inline bool is_before(std::string_view a, std::string_view b) {
   return whole_a < whole_b;  // "07" and "7" are the same number
 }
 
+/// 1234567 as "1,234,567".
+[[nodiscard]] inline std::string grouped(std::int64_t number) {
+  const std::string digits = fmt::to_string(number);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
 }  // namespace delve::detail

@@ -46,7 +46,11 @@ inline void review_missing_layers(const EpochRecord& record,
   // What was called and gave no data has been reported, or fell between what log_interval records.
   std::vector<std::string> uncalled;
   for (const LayerReport& report : reports) {
-    if (!record.layers.empty() && !report.was_called) uncalled.push_back(report.layer);
+    const bool ran_in_parts = std::any_of(
+        reports.begin(), reports.end(),
+        [&](const LayerReport& it) { return it.part_of == report.layer && it.was_called; });
+    if (record.layers.empty() || report.was_called || ran_in_parts) continue;
+    uncalled.push_back(report.layer);
   }
   problems.tell_once_of(
       uncalled,

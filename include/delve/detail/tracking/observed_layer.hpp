@@ -92,6 +92,18 @@ inline std::string explained(const std::exception& error) {
                            : "");
 }
 
+/// A forward whose outputs are those of one part of the layer alone.
+inline ForwardCall share_of(const ForwardCall& call, const LayerPart& part) {
+  ForwardCall own = call;
+  if (part.shares == 1) return own;
+  const at::NoGradGuard no_grad;
+  for (at::Tensor& output : own.outputs) {
+    const std::int64_t width = output.size(-1) / part.shares;
+    output = output.narrow(-1, part.share * width, width);
+  }
+  return own;
+}
+
 /// What an epoch leaves of a layer.
 struct LayerReport {
   std::string layer;
@@ -99,7 +111,8 @@ struct LayerReport {
   std::int64_t width;                ///< d; 0 while unknown
   /// It counted as evaluated, being in eval(), while the model around it was training.
   bool is_frozen;
-  bool was_called;  ///< in this epoch, whatever became of the output
+  bool was_called;      ///< in this epoch, whatever became of the output
+  std::string part_of;  ///< the name of the layer that it is a part of; empty where it is whole
 };
 
 /// One tracked layer, from its output to its record. Thread-safe.
@@ -107,6 +120,10 @@ template <typename Scalar>
 class ObservedLayer {
  public:
   ObservedLayer(const FoundLayer& layer, std::shared_ptr<Observation> observation);
+
+  /// A part of a layer that may run by itself: it shows once it did.
+  ObservedLayer(const FoundLayer& whole, std::string_view suffix,
+                std::shared_ptr<Observation> observation);
 
   /// Without a module: its outputs are handed over by observe().
   ObservedLayer(std::string name, const OutputLayout& layout,
@@ -116,6 +133,10 @@ class ObservedLayer {
   [[nodiscard]] bool has_module() const { return module_.has_value(); }
   /// Needs has_module().
   [[nodiscard]] const ModuleReference& module() const { return *module_; }
+  /// The suffix of a part; empty for a whole layer.
+  [[nodiscard]] const std::string& part() const { return part_; }
+  /// Whether it is a part that never ran.
+  [[nodiscard]] bool is_hidden() const { return !part_.empty() && !order(); }
 
   /// When, among all layers, this one was first called; unset before.
   [[nodiscard]] std::optional<std::int64_t> order() const;
@@ -163,6 +184,7 @@ class ObservedLayer {
 
   const std::string name_;
   const OutputLayout layout_;
+  std::string part_;
   std::optional<ModuleReference> module_;
   std::optional<ModuleReference> root_;
   const std::shared_ptr<Observation> observation_;
@@ -183,6 +205,16 @@ ObservedLayer<Scalar>::ObservedLayer(const FoundLayer& layer,
     : ObservedLayer(layer.name, layer.kind->layout(layer.module), std::move(observation)) {
   module_.emplace(layer.module);
   root_.emplace(layer.root);
+}
+
+template <typename Scalar>
+ObservedLayer<Scalar>::ObservedLayer(const FoundLayer& whole, std::string_view suffix,
+                                     std::shared_ptr<Observation> observation)
+    : ObservedLayer(joined(whole.name, std::string(suffix)), whole.kind->layout(whole.module),
+                    std::move(observation)) {
+  part_ = suffix;
+  module_.emplace(whole.module);
+  root_.emplace(whole.root);
 }
 
 template <typename Scalar>
@@ -244,7 +276,8 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
 
 template <typename Scalar>
 LayerReport ObservedLayer<Scalar>::report(EpochData data) const {
-  LayerReport report{name_, {}, 0, data.is_frozen, data.was_called};
+  LayerReport report{name_, {}, 0, data.is_frozen, data.was_called, {}};
+  if (!part_.empty()) report.part_of = name_.substr(0, name_.size() - part_.size() - 1);
   for (const auto& [mode, stream] : data.streams) {
     report.width = std::max(report.width, stream.covariance.width());
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>      // std::size_t
+#include <cstddef>      // std::ptrdiff_t, std::size_t
 #include <functional>   // std::function
 #include <iostream>     // std::cerr
 #include <mutex>        // std::mutex
@@ -15,6 +15,18 @@
 #include <fmt/ranges.h>  // fmt::join
 
 namespace delve::detail {
+
+/// Of many names, how many a message has.
+constexpr std::size_t kNamesHeard = 3;
+
+/// "a, b, c and 7 more"; all of them where that leaves out no more than one.
+inline std::string first_of(const std::vector<std::string>& names, std::size_t count,
+                            std::string_view where_the_others_are = "") {
+  if (names.size() <= count + 1) return fmt::format("{}", fmt::join(names, ", "));
+  const auto end = names.begin() + static_cast<std::ptrdiff_t>(count);
+  return fmt::format("{} and {} more{}", fmt::join(names.begin(), end, ", "), names.size() - count,
+                     where_the_others_are);
+}
 
 /// The one place for all that went wrong and did not stop the training. Each problem is told once.
 /// Thread-safe.
@@ -61,12 +73,7 @@ class Problems {
     }
     if (news.empty()) return;
     const std::string all = fmt::format("{}", fmt::join(news, ", "));
-    constexpr std::size_t heard = 3;
-    const std::string some =
-        news.size() <= heard + 1
-            ? all
-            : fmt::format("{} and {} more (all in problems())",
-                          fmt::join(news.begin(), news.begin() + heard, ", "), news.size() - heard);
+    const std::string some = first_of(news, kNamesHeard, " (all in problems())");
     tell_once(all + sentence, all + ": " + sentence, some + ": " + sentence);
   }
 

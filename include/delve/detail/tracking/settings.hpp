@@ -70,9 +70,9 @@ inline bool is_near_one(const Statistic& statistic, double sat_threshold) {
 /// @throws std::invalid_argument where also_track holds a kind that the table does not
 inline void check_kinds(const CheckLayerSatOptions& options) {
   for (const std::string& name : options.also_track()) {
-    const auto& kinds = layer_kinds();
+    const auto kinds = layer_kinds();
     require(std::any_of(kinds.begin(), kinds.end(),
-                        [&](const auto& kind) { return kind.name == name; }),
+                        [&](const LayerKind* kind) { return kind->name == name; }),
             "also_track", fmt::format("a list with \"{}\"", name),
             fmt::format("a list of these: {}", layer_kind_names()));
   }

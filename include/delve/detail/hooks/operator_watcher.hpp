@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <ATen/record_function.h>
+
+namespace delve::detail {
+
+/// Is told of every operator that this thread runs, the outermost ones alone, and none of hooks or
+/// of backward. Called before the hooks of the same operator. Must not throw.
+class OperatorWatcher {
+ public:
+  OperatorWatcher() = default;
+  OperatorWatcher(const OperatorWatcher&) = delete;
+  OperatorWatcher& operator=(const OperatorWatcher&) = delete;
+  virtual ~OperatorWatcher() = default;
+
+  virtual void begin(const at::RecordFunction& function) noexcept = 0;
+  virtual void end(const at::RecordFunction& function) noexcept = 0;
+};
+
+}  // namespace delve::detail
