@@ -14,7 +14,15 @@ fail() {
 usual=$folder/resnet18.csv
 wide=$folder/resnet18_no_early_downsampling.csv
 for option in '' --no-early-downsampling; do
-  "$train" $option --epochs 2 --train-pictures 96 --test-pictures 32 --batch-size 32 --output "$folder"
+  "$train" $option --epochs 2 --train-pictures 96 --test-pictures 32 --batch-size 32 --output "$folder" |
+    tee "$folder.txt"
+  # What is known before the training.
+  if [[ -z $option ]]; then
+    grep -q 'layer4-1-conv2 .* 139 to 435 .*border' "$folder.txt" || fail "no table of fields"
+    grep -q 'Without the downsampling of conv1 and max_pool2d behind conv1' "$folder.txt" || fail "no advice"
+  else
+    grep -q 'With an input of 32 × 32, no layer is a border layer' "$folder.txt" || fail "a border"
+  fi
 done
 # 20 convolutions and a linear layer.
 for table in "$usual" "$wide"; do

@@ -4,13 +4,15 @@
 // data needs next to no directions; without its early downsampling it has none, and is better. Run
 // twice, with and without --no-early-downsampling, and have delve-plot draw both.
 
-#include <string>  // std::string
+#include <iostream>  // std::cout
+#include <string>    // std::string
 
 #include <fmt/format.h>
 #include <torch/optim/adam.h>
 #include <torch/types.h>
 #include <CLI/CLI.hpp>
 #include <delve/delve.hpp>
+#include <delve/receptive_field.hpp>
 
 #include "resnet.hpp"
 #include "training.hpp"
@@ -32,6 +34,10 @@ void run(const ResNetSettings& settings) {
   examples::ResNet18 model(
       examples::ResNetOptions().early_downsampling(!settings.no_early_downsampling));
   model->to(train_data.device());
+  // Known before any training: what each layer sees, and whether that is more than there is.
+  const delve::ReceptiveFields fields =
+      delve::receptive_fields(model, torch::zeros({1, 3, 32, 32}, train_data.device()));
+  std::cout << fields << delve::advise(fields) << std::flush;
   torch::optim::Adam optimizer(model->parameters(),
                                torch::optim::AdamOptions(settings.learning_rate));
   const std::string savefile = (settings.output / name).string();

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>  // std::max
+#include <cstdint>    // std::int64_t
+#include <optional>   // std::optional
+#include <string>     // std::string
+
+#include <delve/detail/fields/index_map.hpp>
+
+namespace delve::detail {
+
+/// What a tensor sees of one axis of the network's input, over all paths from there.
+struct Field {
+  std::optional<FieldMap> most = FieldMap();   ///< of all paths that are finite; unset: none is
+  std::optional<FieldMap> least = FieldMap();  ///< of the shortest path; unset: all see everything
+  bool everything = false;                     ///< a path sees the whole axis
+  std::int64_t largest_finite = 0;             ///< the longest before that; 0: there was none
+  std::string unknown;                         ///< the operator that is not known; empty: none
+};
+
+/// The longest finite field.
+inline std::int64_t finite_length(const Field& field) {
+  const std::int64_t now = field.most ? field.most->lengths().second : 0;
+  return std::max(now, field.largest_finite);
+}
+
+inline Field lost(const std::string& op) {
+  Field field;
+  field.unknown = op;
+  return field;
+}
+
+/// After all positions were mixed.
+inline Field seeing_everything(const Field& field) {
+  if (!field.unknown.empty()) return field;
+  Field all;
+  all.largest_finite = finite_length(field);
+  all.everything = true;
+  all.most.reset();
+  all.least.reset();
+  return all;
+}
+
+/// After an operator that reads these positions.
+inline Field after(const Field& field, const IndexMap& map, const std::string& op) {
+  if (!field.unknown.empty()) return field;
+  Field next = field;
+  if (field.most) {
+    next.most = field.most->after(map);
+    if (!next.most) return lost(op);
+  }
+  if (field.least) {
+    next.least = field.least->after(map);
+    if (!next.least) return lost(op);
+  }
+  return next;
+}
+
+/// Of what has been made of two tensors, position by position.
+inline Field merged(const Field& a, const Field& b, const std::string& op) {
+  if (!a.unknown.empty()) return a;
+  if (!b.unknown.empty()) return b;
+  Field both;
+  both.everything = a.everything || b.everything;
+  both.largest_finite = std::max(a.largest_finite, b.largest_finite);
+  if (a.most && b.most) {
+    both.most = a.most->united(*b.most);
+    if (!both.most) return lost(op);
+  } else {
+    both.most = a.most ? a.most : b.most;
+  }
+  if (a.least && b.least) {
+    both.least = b.least->lengths().first < a.least->lengths().first ? b.least : a.least;
+  } else {
+    both.least = a.least ? a.least : b.least;
+  }
+  return both;
+}
+
+}  // namespace delve::detail

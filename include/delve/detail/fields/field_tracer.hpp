@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>      // std::find, std::max
+#include <cmath>          // std::abs
+#include <cstddef>        // std::size_t
+#include <cstdint>        // std::int64_t
+#include <cstring>        // std::strncmp
+#include <optional>       // std::optional
+#include <string>         // std::string
+#include <string_view>    // std::string_view
+#include <unordered_map>  // std::unordered_map
+#include <utility>        // std::exchange, std::move
+#include <vector>         // std::vector
+
+#include <ATen/core/Tensor.h>
+#include <ATen/record_function.h>
+#include <c10/core/TensorImpl.h>
+#include <c10/core/UndefinedTensorImpl.h>
+#include <c10/util/intrusive_ptr.h>
+
+#include <delve/detail/fields/operator_rules.hpp>
+#include <delve/detail/fields/trace.hpp>
+#include <delve/detail/fields/traced_call.hpp>
+#include <delve/detail/hooks/operator_watcher.hpp>
+#include <delve/detail/hooks/recorded_values.hpp>
+
+namespace delve::detail {
+
+/// A convolution or pool that left fewer positions.
+struct Downsampling {
+  int call;                    ///< its number among the operators of the forward, from 1
+  std::string op;              ///< "max_pool2d"
+  std::vector<double> before;  ///< strides of its input's fields, an axis
+  std::vector<double> after;   ///< and of its output's
+};
+
+/// Keeps, of each tensor that descends from the network's input, what it sees of it. Reads shapes
+/// and arguments alone: no data, no device.
+class FieldTracer final : public OperatorWatcher {
+ public:
+  /// Makes a tensor an input: each of its positions sees itself.
+  /// @param places its axes of positions
+  void add_input(const at::Tensor& tensor, const std::vector<std::int64_t>& places) {
+    Trace trace;
+    for (const std::int64_t size : tensor.sizes()) trace.dims.push_back(plain_dim(size));
+    for (std::size_t axis = 0; axis < places.size(); ++axis) {
+      trace.dim(places[axis]).factors = {{tensor.size(places[axis]), static_cast<int>(axis)}};
+    }
+    trace.fields.resize(places.size());
+    axes_ = places.size();
+    largest_finite_.resize(axes_);
+    set(tensor, std::move(trace));
+  }
+
+  /// What a tensor sees; nothing where it does not descend from an input.
+  [[nodiscard]] std::optional<Trace> trace_of(const at::Tensor& tensor) const {
+    if (!tensor.defined()) return std::nullopt;
+    const c10::TensorImpl* const impl = tensor.unsafeGetTensorImpl();
+    if (const auto found = traces_.find(impl); found != traces_.end()) return found->second.trace;
+    // data() and the like make another tensor of the same numbers, by no operator.
+    if (!tensor.has_storage()) return std::nullopt;
+    for (const auto& [address, live] : traces_) {
+      if (live.is_same_view(*impl)) return live.trace;
+    }
+    return std::nullopt;
+  }
+
+  /// Has any input been given?
+  [[nodiscard]] bool has_input() const { return axes_ > 0; }
+
+  /// Runs the rule of the operator that ended last once more: after an input of it was made known.
+  void repeat_last() noexcept {
+    try {
+      for (std::size_t i = 0; i < call_.arguments.size(); ++i)
+        call_.traces[i] = traces_in(call_.arguments[i]);
+      apply();
+    } catch (...) {
+      forget();
+    }
+  }
+
+  void begin(const at::RecordFunction& function) noexcept override {
+    try {
+      const RecordedInputs inputs = recorded_inputs(function);
+      if (!is_libtorch_name(function.name())) {
+        scopes_.push_back(is_any_traced(inputs));
+        return;
+      }
+      call_ = {};
+      ++call_number_;
+      call_.name = function.name() + kPrefix.size();
+      is_in_place_ = call_.name.size() > 1 && call_.name.back() == '_' && call_.name[0] != '_';
+      if (is_in_place_) call_.name.pop_back();
+      for (const c10::IValue& value : inputs) {
+        call_.arguments.push_back(value);
+        call_.traces.push_back(traces_in(value));
+      }
+      const bool is_ignored =
+          std::find(ignored_.begin(), ignored_.end(), call_number_) != ignored_.end();
+      if (is_ignored) ignore_stride();
+    } catch (...) {
+      call_ = {};
+      forget();
+    }
+  }
+
+  void end(const at::RecordFunction& function) noexcept override {
+    try {
+      std::vector<at::Tensor> outputs = all_recorded_outputs(function);
+      if (is_libtorch_name(function.name())) {
+        call_.outputs = std::move(outputs);
+        apply();
+      } else {
+        end_scope(function.name(), outputs);
+      }
+    } catch (...) {
+      forget();
+    }
+  }
+
+  /// The longest finite field so far, an axis.
+  [[nodiscard]] const std::vector<std::int64_t>& largest_finite() const { return largest_finite_; }
+
+  /// Those so far, in the order in which they ran.
+  [[nodiscard]] const std::vector<Downsampling>& downsamplings() const { return downsamplings_; }
+
+  /// Has fields computed as if these operators had a stride of 1, and were not there at all where
+  /// they are pools. What they really do stays as it is.
+  /// @param calls the numbers of operators, as in Downsampling
+  void ignore_strides_of(std::vector<int> calls) { ignored_ = std::move(calls); }
+
+  /// Whether something went wrong, so that nothing is known.
+  [[nodiscard]] bool has_failed() const { return has_failed_; }
+
+  /// How many operators have begun.
+  [[nodiscard]] int call_number() const { return call_number_; }
+
+ private:
+  /// A tensor that lives, or lived. Its address stays taken as long as this does, its storage not.
+  struct Live {
+    c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> tensor;
+    const void* storage;
+    Trace trace;
+
+    [[nodiscard]] bool is_same_view(const c10::TensorImpl& other) const {
+      if (tensor.expired() || !other.has_storage()) return false;
+      const c10::TensorImpl& own = *tensor._unsafe_get_target();
+      return storage == other.unsafe_storage().unsafeGetStorageImpl() &&
+             own.storage_offset() == other.storage_offset() && own.sizes() == other.sizes() &&
+             own.strides() == other.strides();
+    }
+  };
+
+  static const void* storage_in(const at::Tensor& tensor) {
+    return tensor.has_storage()
+               ? tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl()
+               : nullptr;
+  }
+
+  void set(const at::Tensor& tensor, Trace trace) {
+    for (std::size_t axis = 0; axis < trace.fields.size(); ++axis) {
+      largest_finite_[axis] = std::max(largest_finite_[axis], finite_length(trace.fields[axis]));
+    }
+    traces_.erase(tensor.unsafeGetTensorImpl());
+    traces_.emplace(tensor.unsafeGetTensorImpl(),
+                    Live{c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>(
+                             tensor.getIntrusivePtr()),
+                         storage_in(tensor), std::move(trace)});
+  }
+
+  [[nodiscard]] std::vector<std::optional<Trace>> traces_in(const c10::IValue& value) const {
+    std::vector<std::optional<Trace>> traces;
+    if (value.isTensor()) {
+      traces.push_back(trace_of(value.toTensor()));
+    } else if (value.isTensorList()) {
+      for (const at::Tensor& tensor : value.toTensorVector()) traces.push_back(trace_of(tensor));
+    } else if (value.isList()) {  // of tensors that may be missing: indices
+      for (const c10::IValue& entry : value.toListRef()) {
+        if (entry.isTensor()) traces.push_back(trace_of(entry.toTensor()));
+      }
+    }
+    return traces;
+  }
+
+  static constexpr std::string_view kPrefix = "aten::";
+
+  static bool is_libtorch_name(const char* name) {
+    return std::strncmp(name, kPrefix.data(), kPrefix.size()) == 0;
+  }
+
+  [[nodiscard]] bool is_any_traced(RecordedInputs inputs) const {
+    for (const c10::IValue& value : inputs) {
+      for (const std::optional<Trace>& trace : traces_in(value)) {
+        if (trace) return true;
+      }
+    }
+    return false;
+  }
+
+  /// Of a program's own operator, LibTorch's within it have told what they do; where it has none,
+  /// nobody has. Other scopes only name what runs within them.
+  void end_scope(const std::string& name, const std::vector<at::Tensor>& outputs) {
+    const bool is_traced = !scopes_.empty() && scopes_.back();
+    if (!scopes_.empty()) scopes_.pop_back();
+    if (!is_traced) return;
+    for (const at::Tensor& output : outputs) {
+      if (!output.defined() || trace_of(output)) continue;
+      set(output, lost_trace(output.sizes(), axes_, name));
+    }
+  }
+
+  /// Those in lists, too.
+  static std::vector<at::Tensor> all_recorded_outputs(const at::RecordFunction& function) {
+    const std::vector<c10::IValue>& all = function.outputs();
+    const std::size_t count = function.num_outputs();
+    std::vector<at::Tensor> tensors;
+    for (std::size_t i = all.size() <= count ? 0 : all.size() - count; i < all.size(); ++i) {
+      if (all[i].isTensor()) {
+        tensors.push_back(all[i].toTensor());
+      } else if (all[i].isTensorList()) {
+        for (const at::Tensor& tensor : all[i].toTensorVector()) tensors.push_back(tensor);
+      }
+    }
+    return tensors;
+  }
+
+  [[nodiscard]] bool is_pool() const { return call_.name.find("_pool") != std::string::npos; }
+
+  /// Convolutions have the stride at 3, pools at 2 and the kernel at 1.
+  void ignore_stride() {
+    const std::vector<std::int64_t> ones(3, 1);
+    call_.arguments.at(is_pool() ? 2 : 3) = c10::IValue(ones);
+    if (!is_pool()) return;
+    call_.arguments.at(1) = c10::IValue(ones);
+    call_.arguments.at(3) = c10::IValue(std::vector<std::int64_t>(3, 0));
+  }
+
+  static std::vector<double> strides_of(const Trace& trace) {
+    std::vector<double> strides;
+    for (const Field& field : trace.fields) {
+      const std::optional<FieldMap>& map = field.least ? field.least : field.most;
+      strides.push_back(map && field.unknown.empty() ? std::abs(map->stride()) : 0);
+    }
+    return strides;
+  }
+
+  void note_downsampling(const Trace& output) {
+    const Trace* const input = call_.trace(0);
+    const bool has_stride =
+        (call_.name.rfind("conv", 0) == 0 || call_.name == "_convolution" ||
+         call_.name.rfind("max_pool", 0) == 0 || call_.name.rfind("avg_pool", 0) == 0) &&
+        call_.name.find("transpose") == std::string::npos;
+    if (input == nullptr || !has_stride) return;
+    Downsampling found{call_number_, call_.name, strides_of(*input), strides_of(output)};
+    bool is_further = false;
+    for (std::size_t axis = 0; axis < found.before.size(); ++axis) {
+      is_further = is_further || (found.before[axis] > 0 && found.after[axis] > found.before[axis]);
+    }
+    if (is_further) downsamplings_.push_back(std::move(found));
+  }
+
+  void apply() {
+    const bool is_copy_of_other = call_.name == "copy" && call_.trace(1) == nullptr;
+    const bool is_untouched = call_.all().empty() || makes_anew(call_.name) || is_copy_of_other;
+    for (std::size_t i = 0; i < call_.outputs.size(); ++i) {
+      const at::Tensor& output = call_.outputs[i];
+      if (!output.defined()) continue;
+      if (is_untouched) {
+        if (is_in_place_) traces_.erase(output.unsafeGetTensorImpl());
+        continue;
+      }
+      const Rule rule = rule_of(call_.name);
+      Trace trace = rule != nullptr ? rule(call_, i) : call_.unknown(output);
+      if (trace.rank() != output.dim()) trace = call_.unknown(output);
+      if (i == 0) note_downsampling(trace);
+      if (is_in_place_) write_through(output, trace);
+      set(output, std::move(trace));
+    }
+  }
+
+  /// What is written into a tensor is in every other tensor of its storage, too.
+  void write_through(const at::Tensor& output, const Trace& written) {
+    const void* const storage = storage_in(output);
+    if (storage == nullptr) return;
+    for (auto& [address, live] : traces_) {
+      if (live.storage != storage || address == output.unsafeGetTensorImpl()) continue;
+      if (live.tensor.expired()) continue;
+      for (int axis = 0; axis < written.axes(); ++axis) {
+        const bool is_alike = live.trace.positions(axis) == written.positions(axis);
+        live.trace.field(axis) =
+            is_alike ? merged(live.trace.field(axis), written.field(axis), call_.full_name())
+                     : lost(call_.full_name() + "_ through a view");
+      }
+    }
+  }
+
+  void forget() {
+    has_failed_ = true;
+    traces_.clear();
+  }
+
+  std::unordered_map<const c10::TensorImpl*, Live> traces_;
+  std::size_t axes_ = 0;
+  std::vector<std::int64_t> largest_finite_;
+  TracedCall call_;
+  int call_number_ = 0;
+  std::vector<int> ignored_;
+  std::vector<Downsampling> downsamplings_;
+  std::vector<bool> scopes_;  // that are no operators of LibTorch's: was any input traced?
+  bool is_in_place_ = false;
+  bool has_failed_ = false;
+};
+
+}  // namespace delve::detail

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>  // std::find
+#include <cstddef>    // std::size_t
+#include <cstdint>    // std::int64_t
+#include <optional>   // std::optional
+#include <vector>     // std::vector
+
+#include <ATen/core/Tensor.h>
+
+#include <delve/detail/fields/rules/elementwise.hpp>
+#include <delve/detail/fields/trace.hpp>
+#include <delve/detail/fields/traced_call.hpp>
+
+// Operators that mix all positions of an axis.
+
+namespace delve::detail::rules {
+
+/// Mixes the positions of axes that stay.
+inline Trace mixed_along(const TracedCall& call, std::size_t output,
+                         const std::vector<std::int64_t>& places) {
+  Trace trace = first(call, output);
+  for (const std::int64_t place : places) trace.mix(wrapped(place, trace.rank()));
+  return trace;
+}
+
+/// softmax, cumsum, …: dim is argument 1.
+inline Trace along_dim(const TracedCall& call, std::size_t output) {
+  if (call.trace(0) == nullptr || !call.argument(1).isInt()) {
+    return call.unknown(call.outputs[output]);
+  }
+  return mixed_along(call, output, {call.number(1, 0)});
+}
+
+/// A sum, mean or maximum over axes: argument 1 has them, and all are meant where it is none.
+inline Trace reduction(const TracedCall& call, std::size_t output) {
+  const at::Tensor& result = call.outputs[output];
+  if (call.trace(0) == nullptr) return call.unknown(result);
+  Trace trace = *call.trace(0);
+  std::vector<std::int64_t> places;
+  // max(a, b) is another operator; and where nothing is left, the number may be a type.
+  if (call.argument(1).isTensor()) return elementwise(call, output);
+  for (const std::int64_t place : call.numbers(1)) {
+    if (result.dim() > 0) places.push_back(wrapped(place, trace.rank()));
+  }
+  const bool keeps = result.dim() == trace.rank();
+  for (std::int64_t place = trace.rank() - 1; place >= 0; --place) {
+    const bool is_meant =
+        places.empty() || std::find(places.begin(), places.end(), place) != places.end();
+    if (!is_meant) continue;
+    trace.mix(place);
+    if (!keeps) {
+      trace.dims.erase(trace.dims.begin() + place);
+      continue;
+    }
+    for (Factor& factor : trace.dim(place).factors) factor.size = 1;
+    trace.dim(place).extra = 0;
+  }
+  if (trace.rank() != result.dim()) return call.unknown(result);
+  return trace;
+}
+
+/// norm(input, p, dim, …) and var(input, dim, …) differ in where the axes are.
+inline Trace norm(const TracedCall& call, std::size_t output) {
+  TracedCall shifted = call;
+  if (!shifted.arguments.empty()) shifted.arguments.erase(shifted.arguments.begin() + 1);
+  return reduction(shifted, output);
+}
+
+/// lstm, gru, rnn_tanh, rnn_relu (input, states, weights, biases?, layers, dropout, training,
+/// bidirectional, batch_first): along the series all is seen. The second form, of a packed series,
+/// has lost which row is when.
+inline Trace recurrent(const TracedCall& call, std::size_t output) {
+  const at::Tensor& result = call.outputs[output];
+  if (call.trace(0) == nullptr || call.trace(0)->rank() < 2) return call.unknown(result);
+  Trace trace = *call.trace(0);
+  const bool is_packed = call.argument(1).isTensor() && call.argument(2).isTensorList();
+  trace.mix(trace.rank() - 1);
+  if (is_packed) return call.unknown(result);
+  const std::int64_t series = trace.rank() == 3 && call.flag(8) ? 1 : 0;
+  trace.mix(series);
+  if (output == 0) {
+    trace.dim(trace.rank() - 1) = plain_dim(result.size(-1));
+    return trace;
+  }
+  Trace state{{}, trace.fields, trace.notes};  // (layers, batch, units)
+  state.dims.push_back(plain_dim(result.size(0)));
+  if (trace.rank() == 3) state.dims.push_back(trace.dim(1 - series));
+  state.dims.push_back(plain_dim(result.size(-1)));
+  return state;
+}
+
+/// lstm_cell, gru_cell, …(input, state or states, weights…): rows stay apart.
+inline Trace cell(const TracedCall& call, std::size_t output) {
+  const at::Tensor& result = call.outputs[output];
+  std::vector<Trace> parts;
+  for (std::size_t place = 0; place < 2 && place < call.traces.size(); ++place) {
+    for (const std::optional<Trace>& trace : call.traces[place]) {
+      if (!trace) continue;
+      parts.push_back(*trace);
+      parts.back().mix(parts.back().rank() - 1);
+      parts.back().dims.back() = plain_dim(result.size(-1));
+    }
+  }
+  if (parts.empty()) return call.unknown(result);
+  std::vector<const Trace*> all;
+  for (const Trace& part : parts) all.push_back(&part);
+  return detail::elementwise(all, result.sizes(), call.full_name());
+}
+
+}  // namespace delve::detail::rules
