@@ -4,17 +4,21 @@
 check.py FOLDER [PROGRAM]
 
 FOLDER is what `write_samples FOLDER` wrote. NumPy reads its arrays, Python's json its lines, and
-TensorBoard's EventAccumulator its events; each must find what expected.json says. PROGRAM is
+TensorBoard's EventAccumulator and its server its events; each must find what expected.json says.
+PROGRAM is
 write_samples itself: it then also reads what NumPy wrote. Needs numpy and tensorboard.
 """
 
 import json
 import math
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.parse
+import urllib.request
 
 import numpy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -141,6 +145,64 @@ def check_tensorboard(folder, epochs):
         print(f"  {tag!r}: steps {[event.step for event in found]}")
 
 
+def scalars_over_http(folder, mode):
+    """All scalars that TensorBoard's own server hands to a browser: by tag, pairs of step, value."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port),
+         "--host", "127.0.0.1", f"--load_fast={mode}", "--reload_interval", "1",
+         "--samples_per_plugin", "scalars=1000"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def get(path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/plugin/scalars/{path}") as answer:
+            return json.load(answer)
+
+    try:
+        tags = {}
+        for _ in range(120):  # until it has read them
+            try:
+                tags = get("tags")
+            except OSError:
+                pass
+            if tags:
+                break
+            time.sleep(0.5)
+        require(len(tags) == 1, f"load_fast={mode}: runs {list(tags)}")
+        time.sleep(2)  # until it has read the other files, too
+        run, = get("tags")
+        found = {}
+        for tag in get("tags")[run]:
+            query = urllib.parse.urlencode({"run": run, "tag": tag})
+            found[tag] = [(step, float(value)) for _, step, value in get("scalars?" + query)]
+        return found
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def check_http(folder, epochs):
+    """Steps of the first run must be gone from every tag, whichever loader reads them."""
+    wanted = {}
+    for epoch in epochs:
+        for name, value in epoch["scalars"]:
+            if value != "nan":
+                wanted.setdefault(name, []).append((epoch["epoch"], value))
+    for mode in "false", "true":
+        found = scalars_over_http(folder, mode)
+        for tag, pairs in wanted.items():
+            require([step for step, _ in found.get(tag, [])] == [step for step, _ in pairs],
+                    f"load_fast={mode}: {tag!r}: {found.get(tag)}, not {pairs}")
+            require(numpy.allclose([value for _, value in found[tag]],
+                                   numpy.float32([value for _, value in pairs])),
+                    f"load_fast={mode}: {tag!r}: {found[tag]}")
+        steps = [step for step, _ in found["first run alone"]]
+        print(f"tensorboard over HTTP, load_fast={mode}: {len(found)} tags, "
+              f"'first run alone' has steps {steps}")
+
+
 def check_histogram(tag, histogram, array):
     numbers = numpy.array([float(x) for x in array])
     numbers = numbers[numpy.isfinite(numbers)]
@@ -188,6 +250,7 @@ def main():
     check_npy(folder / "npy", epochs)
     check_json(folder / "json.jsonl", epochs)
     check_tensorboard(folder / "tensorboard", epochs)
+    check_http(folder / "tensorboard", epochs)
     if len(sys.argv) == 3:
         check_decoding(sys.argv[2])
     print("all as expected")
