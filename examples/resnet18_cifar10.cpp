@@ -44,6 +44,7 @@ void run(const ResNetSettings& settings) {
   delve::CheckLayerSat tracker(savefile, {"plotcsv", "console"}, model,
                                delve::CheckLayerSatOptions()
                                    .stats({"lsat", "idim"})
+                                   .receptive_field(true)
                                    .writer_args({{"primary_metric", "test-accuracy"}}));
 
   // Goes once through the data, and trains if there is an optimiser.

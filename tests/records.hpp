@@ -33,6 +33,26 @@ inline delve::EpochRecord record(std::int64_t epoch,
   return {epoch, std::move(scalars), std::move(layers)};
 }
 
+/// What a layer sees of an input of 32 × 32, the same on both axes; a negative length: everything.
+inline delve::LayerField field(const std::string& layer, std::int64_t least, std::int64_t most,
+                               bool is_border) {
+  delve::LayerField field;
+  field.layer = layer;
+  field.kind = "Conv2d";
+  field.output = {1, 4, 8, 8};
+  field.is_border = is_border;
+  for (int i = 0; i < 2; ++i) {
+    delve::AxisField& axis = field.axes.emplace_back();
+    axis.input = 32;
+    axis.size = 8;
+    if (least >= 0) axis.least = least;
+    if (most >= 0) axis.most = most;
+    axis.largest_finite = most >= 0 ? most : 99;
+    axis.stride = 4;
+  }
+  return field;
+}
+
 /// A writer of whose reports none is lost.
 template <typename Writer, typename Options>
 struct Watched {

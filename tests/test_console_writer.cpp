@@ -26,6 +26,10 @@ std::string printed(const delve::EpochRecord& epoch, bool unicode = true) {
   return out.str();
 }
 
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
 delve::LayerRecord with_status(delve::LayerRecord layer, Status status) {
   layer.status = status;
   layer.values[0].value = std::numeric_limits<double>::quiet_NaN();
@@ -117,6 +121,29 @@ TEST_CASE("A stream that takes nothing is told of once, and silences nothing els
   REQUIRE(messages.size() == 1);
   CHECK(messages[0].find("its stream failed") != std::string::npos);
   CHECK(full.good());
+}
+
+TEST_CASE("Receptive fields are a line below the table, when they are new", "[console]") {
+  std::ostringstream out;
+  delve::ConsoleWriter writer({&out});
+  delve::EpochRecord first = record(0, {}, {layer("a", Mode::Train, {0.5})});
+  first.fields = {delve_test::field("a", 7, 19, false), delve_test::field("b", 35, -1, true),
+                  delve_test::field("c", 35, 43, true), delve_test::field("d", 35, 51, true),
+                  delve_test::field("e", 35, 51, true), delve_test::field("f", 35, 51, true)};
+  writer.write(first);
+  CHECK(
+      ends_with(out.str(),
+                "  receptive fields: up to 51 of an input of 32 × 32; border layers: b, c, d and 2 "
+                "more\n"));
+  out.str("");
+  first.fields.resize(1);
+  first.epoch = 1;
+  writer.write(first);
+  CHECK(ends_with(out.str(),
+                  "  receptive fields: up to 19 of an input of 32 × 32; no border layer\n"));
+  out.str("");
+  writer.write(record(2, {}, {layer("a", Mode::Train, {0.5})}));
+  CHECK(out.str().find("receptive") == std::string::npos);
 }
 
 TEST_CASE("Layers without data are named below the table, long names shortened", "[console]") {

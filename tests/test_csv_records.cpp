@@ -127,6 +127,41 @@ TEST_CASE("A column is a statistic's only with mode, quantity and layer", "[csv-
   }
 }
 
+TEST_CASE("Receptive fields are read back, and are no scalars", "[csv-records]") {
+  const fs::path savefile = delve_test::fresh_folder("fields") / "run";
+  delve::EpochRecord first = record(0, {{"border_width", 3}}, {layer("a_1", Mode::Train, {0.5})});
+  first.fields = {delve_test::field("a_1", 7, 19, false), delve_test::field("b", 35, -1, true),
+                  delve_test::field("c", -1, -1, false), delve_test::field("d", 1, 1, true)};
+  first.fields[3].axes[1].unknown = "aten::sort";
+  {
+    delve::CsvWriter writer(savefile.string());
+    writer.write(first);
+    writer.write(record(1, {}, {layer("a_1", Mode::Train, {0.25})}));
+  }
+  const std::string text = delve_test::read(savefile.string() + ".csv");
+  CHECK(text ==
+        ";border_width;train-saturation_a_1;rf-min_a_1;rf-max_a_1;border_a_1;rf-min_b;rf-max_b;"
+        "border_b;rf-min_c;rf-max_c;border_c;rf-min_d;rf-max_d;border_d\n"
+        "0;3;0.5;7;19;0;35;inf;1;inf;inf;0;;;1\n"
+        "1;;0.25;;;;;;;;;;;;\n");
+  const auto records = delve::detail::records_from_csv(text, "run.csv");
+  REQUIRE(records.size() == 2);
+  CHECK(records[0].scalars == std::vector<std::pair<std::string, double>>{{"border_width", 3}});
+  CHECK(records[1].fields.empty());
+  REQUIRE(records[0].fields.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CAPTURE(i);
+    const delve::LayerField& found = records[0].fields[i];
+    const delve::LayerField& written = first.fields[i];
+    CHECK(found.layer == written.layer);
+    CHECK(found.is_border == written.is_border);
+    CHECK(
+        (delve::is_missing(most_field(found)) ? i == 3 : most_field(found) == most_field(written)));
+    CHECK((delve::is_missing(least_field(found)) ? i == 3
+                                                 : least_field(found) == least_field(written)));
+  }
+}
+
 TEST_CASE("A malformed table is refused with its place, a broken last line left out",
           "[csv-records]") {
   CHECK_THROWS_WITH(records_from_csv("epoch;a\n0;1\n", "t.csv"),

@@ -70,6 +70,27 @@ TEST_CASE("Lines are written to the letter", "[json]") {
   CHECK(writer.path() == fs::absolute(savefile + ".jsonl").string());
 }
 
+TEST_CASE("Receptive fields are written an axis", "[json]") {
+  delve::EpochRecord epoch = record(0, {}, {});
+  epoch.fields = {delve_test::field("a", 7, -1, true)};
+  epoch.fields[0].notes = {"statistics of group_norm not counted"};
+  epoch.fields[0].axes[1].unknown = "aten::sort";
+  epoch.fields[0].axes[1].least.reset();
+  const auto line = nlohmann::json::parse(delve::detail::json_line(epoch));
+  REQUIRE(line["fields"].size() == 1);
+  const auto& field = line["fields"][0];
+  CHECK(field["layer"] == "a");
+  CHECK(field["border"] == true);
+  CHECK(field["notes"][0] == "statistics of group_norm not counted");
+  CHECK(field["axes"][0]["least"] == 7);
+  CHECK(field["axes"][0]["most"].is_null());
+  CHECK(field["axes"][0]["largest_finite"] == 99);
+  CHECK(field["axes"][0]["unknown"].is_null());
+  CHECK(field["axes"][1]["unknown"] == "aten::sort");
+  CHECK_FALSE(
+      nlohmann::json::parse(delve::detail::json_line(record(1, {}, {}))).contains("fields"));
+}
+
 TEST_CASE("JSON numbers read back to the same double", "[json]") {
   const std::string savefile = fresh("numbers");
   std::mt19937_64 random(1);

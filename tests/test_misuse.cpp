@@ -126,6 +126,7 @@ const std::set<std::string> kAnyValue = {
     "layer_filter",        // a function; where nothing is left, that is refused: options tests
     "ignore_layer_names",  // a name that is none is told: options tests
     "include_conv",       "layerwise_sat", "average_sat", "reset_covariance", "nosave", "verbose",
+    "receptive_field",
     "on_warning",  // a function; what it throws is dropped: check_layer_sat tests
 };
 

@@ -140,6 +140,38 @@ TEST_CASE("The script holds the layers in order, missing values as gaps", "[plot
         std::string::npos);
 }
 
+TEST_CASE("Border layers are marked in every picture from when they are known", "[plot]") {
+  const std::vector<std::string> layers = {"a", "b", "c", "d"};
+  const std::string script =
+      delve::detail::layer_script(delve::detail::png_picture, {"run"}, Mode::Train,
+                                  {"saturation", delve::ValueKind::Saturation}, layers,
+                                  {{3, "", {0.5, 0.5, 0.5, 0.5}}}, {"b", "c"});
+  CHECK(script.find("rectangle from first 0.5, graph 0 to first 2.5, graph 1 behind") !=
+        std::string::npos);
+  CHECK(script.find("set label 2 'border' at first 0.6,") != std::string::npos);
+
+  const fs::path folder = fresh("border");
+  PlotOptions options;
+  options.gnuplot = overheard(folder);
+  Watched watched(folder / "run", options);
+  for (const int epoch : {0, 1, 2}) {
+    auto next = record(epoch, {}, {layer("a", Mode::Train, {0.5}), layer("b", Mode::Train, {0.1})});
+    if (epoch == 1) {  // found in the second epoch
+      next.fields = {delve_test::field("a", 3, 3, false), delve_test::field("b", 40, 40, true)};
+    }
+    watched.writer.write(next);
+  }
+  watched.writer.close();
+  CHECK(watched.messages.empty());
+  CHECK(read((folder / "complaints").string()).empty());
+  const std::string scripts = read((folder / "scripts").string());
+  CHECK(count_of(scripts, "set label 2 'border'") == 2);
+  CHECK(count_of(scripts, "epoch (red bar: border layers)") == 1);
+  CHECK(count_of(scripts, "set arrow from graph 1, first 0.5 to graph 1, first 1.5") == 1);
+  CHECK(is_png(folder / "run_lsat_train_epoch_2.png"));
+  CHECK(is_png(folder / "run_lsat_train_epochs.png"));
+}
+
 TEST_CASE("There is a picture for each statistic and mode with data", "[plot]") {
   const fs::path folder = fresh("pictures");
   Watched watched((folder / "run").string());

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -21,11 +22,14 @@
 #include <torch/script.h>
 #include <torch/torch.h>
 
+#include <delve/check_layer_sat.hpp>
+#include <delve/field_advice.hpp>
 #include <delve/layer_field.hpp>
 
 #include "autocast.hpp"
 #include "catch.hpp"
 #include "resnet.hpp"
+#include "tracker.hpp"
 #include "vgg.hpp"
 
 using delve::AxisField;
@@ -315,6 +319,46 @@ TEST_CASE("Operators read what their definition says", "[fields]") {
           sum += conv(x, 5, 1, 2, 1);
           return sum.relu_();
         }) == Range{1, 5});
+  // Positions that are joined or moved about have an end.
+  CHECK(field([&](const auto& x) {
+          return torch::cat({conv(x, 3, 1, 1, 1), conv(x, 5, 1, 2, 1)}, 2).narrow(2, 0, 40);
+        }) == Range{3, 3});
+  CHECK(
+      behind([&](const auto& x) { return conv(x.roll(3, 2), 3, 1, 1, 1); }, sound).axes[0].inside ==
+      40);
+  CHECK(field([&](const auto& x) { return conv(x.roll(3, 2), 3, 1, 1, 1); }).second == 40);
+  CHECK(field([](const auto& x) { return torch::glu(torch::cat({x, x}, 2), 2); }) == Range{-1, -1});
+  CHECK(field([](const auto& x) { return torch::glu(torch::cat({x, x}, 1), 1); }) == Range{1, 1});
+  const torch::Tensor constant = torch::randn({1, 4, 40}, torch::kDouble);
+  CHECK(field([&](const auto& x) { return conv(x, 5, 1, 2, 1) + constant.type_as(x); }) ==
+        Range{5, 5});
+  CHECK(field([&](const auto& x) {
+          return torch::max(constant.to(torch::kFloat), conv(x, 5, 1, 2, 1));
+        }) == Range{5, 5});
+  CHECK(field([&](const auto& x) { return at::normal(conv(x, 5, 1, 2, 1), 1.); }) ==
+        Range{5, 5});
+  CHECK(field([&](const auto& x) {
+          return torch::where(x > 0, conv(x, 5, 1, 2, 1), conv(x, 7, 1, 3, 1));
+        }) == Range{1, 7});
+  CHECK(field([&](const auto& x) {  // one half is changed, and stays what it is
+          const auto halves = (x * 1).chunk(2, 2);
+          halves[0].mul_(2);
+          return halves[1] + 0;
+        }) == Range{1, 1});
+  CHECK(field([&](const auto& x) {
+          torch::Tensor out = torch::empty({2, 4, 40});
+          torch::add_out(out, x, conv(x, 5, 1, 2, 1));
+          return out;
+        }) == Range{1, 5});
+  CHECK(field([&](const auto& x) {
+          nn::GRU gru(nn::GRUOptions(4, 4).batch_first(true));
+          return std::get<0>(gru->forward(x.transpose(1, 2))).transpose(1, 2);
+        }) == Range{-1, -1});
+  CHECK(field([](const auto& x) {  // each number back where it was the largest
+          const auto [pooled, places] =
+              torch::max_pool2d_with_indices(x.unsqueeze(-1), {2, 1}, {2, 1});
+          return torch::max_unpool2d(pooled, places, {40, 1}).squeeze(-1);
+        }) == Range{2, 2});
   CHECK(field([&](const auto& x) {  // written through a view of half the channels
           torch::Tensor both = x * 1;
           both.narrow(1, 0, 2).add_(conv(x, 5, 1, 2, 1).narrow(1, 0, 2));
@@ -376,6 +420,22 @@ TEST_CASE("What is not known is unknown, by its name", "[fields]") {
         "aten::gather");
   CHECK(unknown([](const auto& x) { return x.view({2, 4, 2, 8, 16}).sum(2); }) == "aten::view");
   CHECK(unknown([](const auto& x) { return torch::rot90(x, 1, {2, 3}); }) == "aten::rot90");
+  CHECK(unknown([](const auto& x) {  // a part of a buffer that knew nothing of the input
+          torch::Tensor buffer = torch::zeros_like(x);
+          buffer.narrow(1, 0, 2).copy_(x.narrow(1, 0, 2));
+          return buffer;
+        }) == "a write through a view");
+  CHECK(unknown([](const auto& x) {  // another half is in the way
+          const auto halves = (x * 1).chunk(2, 2);
+          halves[0].add_(torch::avg_pool2d(halves[0], 3, 1, 1));
+          return halves[1] + 0;
+        }) == "aten::add_ through a view");
+  CHECK(unknown([](const auto& x) {
+          return x.repeat_interleave(2, 2) * x.mean() + std::get<0>(x.topk(1, 2));
+        }) == "aten::topk");
+  CHECK(unknown([](const auto& x) {  // filters made of the input
+          return torch::conv2d(x, x.mean({0, 2, 3}, true).expand({3, 4, 1, 1}));
+        }) == "aten::conv2d");
   CHECK(
       unknown([](const auto& x) {
         return std::get<0>(torch::fractional_max_pool2d(x, {2, 2}, {8, 8}, torch::rand({2, 4, 2})));
@@ -645,6 +705,23 @@ TEST_CASE("The model is left as it was, to the bit", "[fields]") {
   CHECK(are_equal(state_of(*model), before));
   CHECK(input.equal(same));
 
+  // A norm that two parts share, and is frozen in one of them.
+  nn::BatchNorm2d shared(4);
+  nn::Sequential one(nn::Conv2d(3, 4, 3), shared);
+  nn::Sequential two(nn::Conv2d(4, 4, 3), shared);
+  one->train();
+  two->train();
+  shared->eval();
+  receptive_fields({{"two", two}, {"one", one}}, [&] { two->forward(one->forward(input)); });
+  CHECK_FALSE(shared->is_training());
+  CHECK(one->is_training());
+  CHECK(two->is_training());
+
+  // No tracker counts what only looks at the model.
+  delve::CheckLayerSat tracker("unused", "csv", model, delve_test::quiet());
+  receptive_fields(model, input);
+  CHECK(tracker.add_saturations().layers.empty());
+
   NetImpl throws;
   throws.add(nn::Conv2d(3, 4, 3));
   throws.add(nn::Dropout());
@@ -763,6 +840,8 @@ TEST_CASE("Series, tokens and channels last tell where their positions are", "[f
   CHECK(ranges(row(seen, "query")) == std::vector<Range>{{4, 4}, {4, 4}});
   CHECK(ranges(row(seen, "out")) == std::vector<Range>{{-1, -1}, {-1, -1}});
   CHECK(row(seen, "out").axes[0].largest_finite == 4);
+  CHECK(ranges(row(seen, "head")) == std::vector<Range>{{-1, -1}, {-1, -1}});
+  CHECK_FALSE(row(seen, "out").is_border);
 }
 
 TEST_CASE("What a row tells besides", "[fields]") {
@@ -831,9 +910,17 @@ torch::Tensor doubled(const torch::Tensor& x) {
   return torch::avg_pool1d(x, 2);
 }
 
+torch::Tensor& blur_(torch::Tensor& x) {
+  float* const data = x.data_ptr<float>();
+  for (std::int64_t i = 1; i < x.numel(); ++i) data[i] += data[i - 1];
+  return x;
+}
+
 TORCH_LIBRARY(delve_test, library) {
   library.def("neighbours", neighbours);
   library.def("doubled", doubled);
+  library.def("blur_(Tensor(a!) x) -> Tensor(a!)");
+  library.impl("blur_", c10::DispatchKey::CPU, blur_);
 }
 
 torch::Tensor run_own(const char* name, const torch::Tensor& x) {
@@ -852,6 +939,16 @@ TEST_CASE("A program's own operators are unknown, or known by what is in them", 
       sound);
   REQUIRE(hidden.axes.size() == 1);
   CHECK(hidden.axes[0].unknown == "delve_test::neighbours");
+  const LayerField blurred = behind(
+      [](const torch::Tensor& x) {
+        torch::Tensor own = x * 1;
+        return c10::Dispatcher::singleton()
+            .findSchemaOrThrow("delve_test::blur_", "")
+            .typed<torch::Tensor&(torch::Tensor&)>()
+            .call(own);
+      },
+      sound);
+  CHECK(blurred.axes[0].unknown == "delve_test::blur_");
   CHECK(ranges(behind([](const torch::Tensor& x) { return run_own("delve_test::doubled", x); },
                       sound)) == std::vector<Range>{{2, 2}});
   CHECK(ranges(behind(
@@ -901,4 +998,142 @@ TEST_CASE("What cannot be answered is refused, and says why", "[fields][misuse]"
     CHECK_THROWS_WITH(receptive_fields(conv, torch::randn({1, 3, 8, 8})),
                       ContainsSubstring("at::RecordFunctionGuard(false)"));
   }
+}
+
+namespace {
+
+/// The fields of a record, by layer.
+const LayerField& field_of(const delve::EpochRecord& record, const std::string& layer) {
+  for (const LayerField& field : record.fields) {
+    if (field.layer == layer) return field;
+  }
+  throw std::logic_error("no field of " + layer);
+}
+
+delve::CheckLayerSatOptions with_fields(std::vector<std::string>* messages = nullptr) {
+  return delve_test::quiet(messages).receptive_field(true);
+}
+
+}  // namespace
+
+TEST_CASE("A tracker finds the same fields in training, once for each size", "[fields][tracker]") {
+  torch::manual_seed(7);
+  examples::ResNet18 model{examples::ResNetOptions()};
+  const ReceptiveFields expected = receptive_fields(model, torch::randn({2, 3, 40, 40}));
+  std::vector<std::string> messages;
+  delve::CheckLayerSat tracker("unused", "csv", model, with_fields(&messages));
+  torch::optim::SGD sgd(model->parameters(), 0.01);
+  const auto step = [&](std::int64_t size) {
+    model->forward(torch::randn({2, 3, size, size})).sum().backward();
+    sgd.step();
+    sgd.zero_grad();
+  };
+  step(40);
+  step(40);
+  const delve::EpochRecord first = tracker.add_saturations();
+  REQUIRE(first.fields.size() == expected.layers.size());
+  for (const LayerField& layer : expected.layers) {
+    CAPTURE(layer.layer);
+    const LayerField& found = field_of(first, layer.layer);
+    CHECK(ranges(found) == ranges(layer));
+    CHECK(found.is_border == layer.is_border);
+    CHECK(found.multiplications == layer.multiplications);
+    CHECK(found.calls == 1);
+  }
+  step(40);
+  CHECK(tracker.add_saturations().fields.empty());
+  step(64);
+  step(40);
+  step(64);
+  const delve::EpochRecord other = tracker.add_saturations();
+  CHECK(other.fields.size() == expected.layers.size());
+  CHECK(field_of(other, "fc").axes[0].input == 64);
+  CHECK_FALSE(field_of(other, "layer3-1-conv1").is_border);
+  for (const std::string& message : messages) {
+    CHECK(message.find("receptive") == std::string::npos);
+  }
+}
+
+TEST_CASE("Training is the same to the bit while fields are found", "[fields][tracker]") {
+  const auto trained = [](bool finds) {
+    torch::manual_seed(8);
+    nn::Sequential model(nn::Conv2d(3, 4, 3), nn::BatchNorm2d(4), nn::ReLU(true), nn::Dropout(0.5),
+                         nn::Conv2d(4, 4, 3), nn::Flatten(), nn::Linear(256, 2));
+    delve::CheckLayerSat tracker("unused", "csv", model,
+                                 delve_test::quiet().receptive_field(finds));
+    torch::optim::Adam adam(model->parameters(), 0.01);
+    for (int i = 0; i < 4; ++i) {
+      model->forward(torch::randn({8, 3, 12, 12})).pow(2).sum().backward();
+      adam.step();
+      adam.zero_grad();
+    }
+    return state_of(*model);
+  };
+  CHECK(are_equal(trained(true), trained(false)));
+}
+
+TEST_CASE("Several networks, threads, and layers that are called again", "[fields][tracker]") {
+  nn::Sequential generator(nn::ConvTranspose2d(nn::ConvTranspose2dOptions(2, 3, 4).stride(2)),
+                           nn::ReLU(), nn::Conv2d(3, 3, 3));
+  nn::Sequential critic(nn::Conv2d(3, 4, 3), nn::Conv2d(4, 1, 3));
+  delve::CheckLayerSat tracker("unused", "csv", {{"generator", generator}, {"critic", critic}},
+                               with_fields());
+  const auto step = [&] {
+    const torch::Tensor made = generator->forward(torch::randn({2, 2, 8, 8}));
+    critic->forward(torch::randn({2, 3, 16, 16}));
+    critic->forward(made);
+  };
+  step();
+  const delve::EpochRecord record = tracker.add_saturations();
+  // Three neighbours behind a transposed k4 of stride 2.
+  CHECK(ranges(field_of(record, "generator-2")) == std::vector<Range>{{3, 3}, {3, 3}});
+  // The critic's input is its own: real and made pictures are of one size.
+  CHECK(ranges(field_of(record, "critic-1")) == std::vector<Range>{{5, 5}, {5, 5}});
+  CHECK(record.fields.size() == 4);
+
+  // In a thread that the tracker does not know, the second forward is watched.
+  nn::Sequential model(nn::Conv1d(2, 2, 3), nn::Conv1d(2, 2, 3));
+  delve::CheckLayerSat other("unused", "csv", model, with_fields());
+  std::thread([&] {
+    for (int i = 0; i < 3; ++i) model->forward(torch::randn({2, 2, 20}));
+  }).join();
+  CHECK(ranges(field_of(other.add_saturations(), "1")) == std::vector<Range>{{5, 5}});
+
+  // Nothing of what is paused.
+  delve::CheckLayerSat paused("unused", "csv", model, with_fields());
+  {
+    const auto guard = paused.paused();
+    model->forward(torch::randn({2, 2, 30}));
+  }
+  model->forward(torch::randn({2, 2, 20}));
+  CHECK(field_of(paused.add_saturations(), "1").axes[0].input == 20);
+}
+
+TEST_CASE("Where there are no fields, that is reported once", "[fields][tracker]") {
+  std::vector<std::string> messages;
+  nn::Linear linear(4, 2);
+  delve::CheckLayerSat tracker("unused", "csv", linear, with_fields(&messages));
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    linear(torch::randn({50, 4}));
+    CHECK(tracker.add_saturations().fields.empty());
+  }
+  REQUIRE(messages.size() == 1);
+  CHECK(messages[0] ==
+        "receptive_field: no tracked layer was called with an input that has an axis of positions, "
+        "as pictures and series have; there are no receptive fields");
+
+  messages.clear();
+  NetImpl net;
+  net.add(nn::Conv1d(4, 4, 3));
+  net.add(nn::Conv1d(4, 4, 3));
+  net.run = [](NetImpl& self, const torch::Tensor& x) {
+    return self.layers[1].forward(std::get<0>(self.layers[0].forward(x).sort(2)));
+  };
+  delve::CheckLayerSat unknown("unused", "csv", net, with_fields(&messages));
+  net.forward(torch::randn({30, 4, 20}));
+  CHECK(field_of(unknown.add_saturations(), "layer1").axes[0].unknown == "aten::sort");
+  REQUIRE(messages.size() == 1);
+  CHECK(messages[0] ==
+        "receptive_field: what aten::sort reads is not known, and so no receptive "
+        "field of layer1 and what follows");
 }

@@ -29,6 +29,7 @@
 #include <delve/detail/tracking/layer_choice.hpp>
 #include <delve/detail/tracking/mode_guard.hpp>
 #include <delve/detail/tracking/observed_layer.hpp>
+#include <delve/detail/tracking/training_fields_base.hpp>
 #include <delve/forward_hook.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
@@ -241,6 +242,7 @@ class CheckLayerSat {
   std::vector<std::shared_ptr<Layer>> layers_;
   std::vector<std::shared_ptr<Writer>> writers_;
   std::vector<std::pair<std::shared_ptr<Layer>, RemovableHandle>> hooks_;  // none while stopped
+  std::shared_ptr<detail::TrainingFieldsBase> fields_;  // nullptr unless requested
   std::vector<std::pair<std::string, double>> scalars_;
   std::shared_future<EpochRecord> pending_;  // while it runs, what follows is its own
   std::vector<EpochRecord> unsaved_;
@@ -263,6 +265,15 @@ CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterLi
   const detail::LayerChoice choice =
       detail::choose_layers(modules, this->options(), observation_->problems);
   for (const FoundLayer& layer : choice.layers) add(layer);
+  if (this->options().receptive_field()) {
+    const detail::TrainingFieldsFactory make_fields = detail::training_fields_factory();
+    if (make_fields == nullptr) {
+      throw std::invalid_argument(
+          fmt::format("delve::CheckLayerSatOptions: receptive_field(true) needs #include <{}>",
+                      "delve/receptive_field.hpp"));
+    }
+    fields_ = make_fields();
+  }
   if (!this->options().nosave()) {
     writers_ = save_to.make({savefile, epoch_, this->options().writer_args()});
   }
@@ -365,6 +376,7 @@ void CheckLayerSat<Scalar>::resume() {
   for (const auto& layer : layers_) {
     if (!layer->has_module()) continue;
     layer->module().visit([&](const ModuleView& module) { hook(layer, module); });
+    if (fields_) fields_->expect(layer->root().address());
   }
 }
 
@@ -458,9 +470,11 @@ void CheckLayerSat<Scalar>::add(const FoundLayer& found) {
 template <typename Scalar>
 void CheckLayerSat<Scalar>::hook(const std::shared_ptr<Layer>& layer, const ModuleView& module) {
   if (layer->part().empty()) {
-    hooks_.emplace_back(layer, register_forward_hook(module, [layer](const ForwardCall& call) {
-                          layer->take(call);
-                        }));
+    const auto take = [layer, fields = fields_](const ForwardCall& call) {
+      if (fields) layer->show(call, *fields);
+      layer->take(call);
+    };
+    hooks_.emplace_back(layer, register_forward_hook(module, take));
     return;
   }
   for (const LayerPart& part : *layer_kind_of(module)->parts) {
@@ -536,6 +550,10 @@ typename CheckLayerSat<Scalar>::EpochData CheckLayerSat<Scalar>::end_epoch() {
     data.layers.emplace_back(std::move(layer), std::move(layer_data));
   }
   tell_of_ambiguous_layers();
+  if (fields_) {
+    data.record.fields = fields_->take_news();
+    detail::review_fields(data.record.fields, fields_->found_any(), observation_->problems);
+  }
   return data;
 }
 

@@ -10,8 +10,10 @@
 #include <delve/covariance.hpp>
 #include <delve/eigenvalues.hpp>
 #include <delve/features.hpp>
+#include <delve/field_advice.hpp>
 #include <delve/forward_call.hpp>
 #include <delve/forward_hook.hpp>
+#include <delve/layer_field.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
 #include <delve/mode.hpp>
@@ -19,6 +21,7 @@
 #include <delve/options.hpp>
 #include <delve/picture_format.hpp>
 #include <delve/product_precision.hpp>
+#include <delve/receptive_field.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
 #include <delve/statistic.hpp>

@@ -121,6 +121,11 @@ struct CheckLayerSatOptions {
   /// since the start.
   TORCH_ARG(bool, reset_covariance) = true;
 
+  /// Whether one forward of each network, and one more for each size of its input, is watched for
+  /// what each layer sees of that input: its receptive field (EpochRecord::fields). Needs
+  /// <delve/receptive_field.hpp>.
+  TORCH_ARG(bool, receptive_field) = false;
+
   /// What close() does with part of an epoch.
   TORCH_ARG(PartialEpoch, partial_epoch) = PartialEpoch::Mark;
 

@@ -22,8 +22,11 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/nn/modules/container/any.h>
 
-#include <delve/detail/fields/field_tracer.hpp>
+#include <delve/detail/fields/field_recorder.hpp>
+#include <delve/detail/fields/training_fields.hpp>
 #include <delve/detail/hooks/forward_observer.hpp>
+#include <delve/detail/hooks/probe_scope.hpp>
+#include <delve/field_advice.hpp>
 #include <delve/forward_hook.hpp>
 #include <delve/layer_field.hpp>
 #include <delve/layer_kind.hpp>
@@ -33,122 +36,6 @@
 namespace delve {
 
 namespace detail {
-
-/// Whether this axis, on the shortest path, sees at least, or more than, the whole input.
-inline bool sees_all(const AxisField& axis, bool and_more) {
-  if (!axis.unknown.empty()) return false;
-  if (!axis.least) return true;
-  return and_more ? *axis.least > axis.input : *axis.least >= axis.input;
-}
-
-/// The part of the longest field that lies inside of the input.
-inline std::int64_t longest_inside(const FieldMap& map, std::int64_t positions,
-                                   std::int64_t input) {
-  std::int64_t longest = 0;
-  for (std::int64_t i = 0; i < positions; ++i) {
-    const Interval field = map.at(i);
-    if (field.is_empty()) continue;
-    longest = std::max(
-        longest, std::min(field.last, input - 1) - std::max<std::int64_t>(field.first, 0) + 1);
-  }
-  return longest;
-}
-
-inline std::vector<AxisField> axis_fields(const Trace& trace,
-                                          const std::vector<std::int64_t>& input) {
-  std::vector<AxisField> axes;
-  for (int i = 0; i < trace.axes(); ++i) {
-    const Field& field = trace.field(i);
-    AxisField& axis = axes.emplace_back();
-    axis.input = input[static_cast<std::size_t>(i)];
-    axis.size = trace.positions(i);
-    axis.unknown = field.unknown;
-    if (!field.unknown.empty()) continue;
-    axis.largest_finite = finite_length(field);
-    if (field.least) axis.least = field.least->lengths().first;
-    if (field.everything || !field.most) {
-      axis.inside = axis.input;
-    } else {
-      axis.most = field.most->lengths().second;
-      axis.inside = longest_inside(*field.most, axis.size, axis.input);
-    }
-    if (!field.most) continue;
-    const Interval first = field.most->at(0);
-    axis.stride = field.most->stride();
-    axis.centre = (static_cast<double>(first.first) + static_cast<double>(first.last)) / 2;
-  }
-  return axes;
-}
-
-/// The axes of positions of a layer's input, by what the layer does with them.
-inline std::vector<std::int64_t> position_axes(const LayerKind& kind, const OutputLayout& layout,
-                                               std::int64_t rank) {
-  std::vector<std::int64_t> places;
-  if (kind.family == LayerFamily::Recurrent) {
-    if (rank == 3) places.push_back(layout.batch_first ? 1 : 0);
-  } else if (kind.family == LayerFamily::Linear) {
-    for (std::int64_t place = 1; place < rank - (kind.is_table ? 0 : 1); ++place) {
-      places.push_back(place);
-    }
-  } else {
-    for (std::int64_t place = rank - kind.position_axes; place < rank; ++place) {
-      if (place >= 0) places.push_back(place);
-    }
-  }
-  if (places.size() > 3) places.clear();
-  return places;
-}
-
-/// The same by the shape alone, before any layer was seen.
-inline std::vector<std::int64_t> position_axes(const torch::Tensor& input) {
-  if (input.dim() == 5) return {2, 3, 4};
-  if (input.dim() == 4) return {2, 3};
-  if (input.dim() == 3) return {2};
-  if (input.dim() == 2 && !input.is_floating_point()) return {1};
-  return {};
-}
-
-inline std::int64_t parameter_count(const ModuleView& module) {
-  std::int64_t count = 0;
-  if (module.nn() != nullptr) {
-    for (const torch::Tensor& parameter : module.nn()->parameters(/*recurse=*/false)) {
-      if (parameter.defined()) count += parameter.numel();
-    }
-  } else {
-    for (const torch::Tensor parameter : module.script()->parameters(/*recurse=*/false)) {
-      count += parameter.numel();
-    }
-  }
-  return count;
-}
-
-/// Products of two numbers that a forward of this kind forms.
-inline std::int64_t multiplication_count(const LayerKind& kind, const ModuleView& module,
-                                         const ForwardCall& call) {
-  const torch::Tensor weight = kind.weight(module);
-  const torch::Tensor& output = call.outputs.front();
-  if (!weight.defined() || kind.is_table) return 0;
-  if (weight.dim() == 1) return output.numel();
-  if (kind.family == LayerFamily::Convolution) {
-    const bool is_transposed = kind.operators.front().name.find("transpose") != std::string::npos;
-    const torch::Tensor& many = is_transposed ? call.input : output;
-    return many.numel() * (weight.numel() / weight.size(0));
-  }
-  if (kind.family == LayerFamily::Linear && kind.operators.front().bias != 4) {
-    return output.numel() / weight.size(0) * weight.numel();
-  }
-  std::int64_t products = 0;  // recurrent: each row meets all matrices
-  if (module.nn() != nullptr) {
-    for (const torch::Tensor& parameter : module.nn()->parameters(false)) {
-      if (parameter.dim() == 2) products += parameter.numel();
-    }
-  } else {
-    for (const torch::Tensor parameter : module.script()->parameters(false)) {
-      if (parameter.dim() == 2) products += parameter.numel();
-    }
-  }
-  return call.input.numel() / call.input.size(-1) * products;
-}
 
 /// Puts modules into evaluation, and each back into the mode that it had.
 class EvalScope {
@@ -160,15 +47,15 @@ class EvalScope {
   EvalScope(const EvalScope&) = delete;
   EvalScope& operator=(const EvalScope&) = delete;
   ~EvalScope() {
-    // train() reaches all that is below: outer modules first, and inner ones have the last word.
-    for (const auto& [module, mode] : modes_) set(module, mode);
+    // train() reaches all that is below: a module comes after all that it is part of.
+    for (auto it = modes_.rbegin(); it != modes_.rend(); ++it) set(it->first, it->second);
   }
 
  private:
   void remember(const ModuleView& module) {
     if (!seen_.insert(module.address()).second) return;
-    modes_.emplace_back(module, module.is_training());
     for (const auto& [name, child] : module.children()) remember(child);
+    modes_.emplace_back(module, module.is_training());
   }
   static void set_below(const ModuleView& module) { set(module, /*training=*/false); }
   static void set(const ModuleView& module, bool training) {
@@ -185,12 +72,12 @@ class EvalScope {
   std::vector<std::pair<ModuleView, bool>> modes_;
 };
 
-/// Keeps the state of the random numbers of a device and of the host.
+/// Keeps the state of the random numbers of the host and of the devices that parameters are on.
 class RandomScope {
  public:
-  explicit RandomScope(c10::Device device) {
+  explicit RandomScope(const Modules& modules) {
     keep(c10::Device(c10::kCPU));
-    if (!device.is_cpu()) keep(device);
+    for (const NamedModule& root : modules) keep_below(root.module);
   }
   RandomScope(const RandomScope&) = delete;
   RandomScope& operator=(const RandomScope&) = delete;
@@ -202,21 +89,27 @@ class RandomScope {
   }
 
  private:
+  void keep_below(const ModuleView& module) {
+    const auto keep_that_of = [&](const torch::Tensor& parameter) {
+      if (parameter.defined() && parameter.is_cuda()) keep(parameter.device());
+    };
+    if (module.nn() != nullptr) {
+      for (const torch::Tensor& parameter : module.nn()->parameters()) keep_that_of(parameter);
+    } else {
+      for (const torch::Tensor parameter : module.script()->parameters()) keep_that_of(parameter);
+    }
+  }
+
   void keep(c10::Device device) {
+    for (const auto& [generator, state] : states_) {
+      if (generator.device() == device) return;
+    }
     at::Generator generator = at::globalContext().defaultGenerator(device);
     const std::lock_guard<std::mutex> lock(generator.mutex());
     states_.emplace_back(generator, generator.get_state());
   }
 
   std::vector<std::pair<at::Generator, at::Tensor>> states_;
-};
-
-/// Operators that together make maps smaller.
-struct StrideGroup {
-  std::vector<int> calls;
-  std::vector<std::string> where;
-  int first_call = 0;
-  double ratio = 1;  ///< how many positions become one
 };
 
 /// Watches one forward.
@@ -228,28 +121,25 @@ class FieldWatch {
       if (layer.kind == nullptr || !layer.kind->by_default) continue;
       layers_.push_back(std::move(layer));
     }
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
+    for (const FoundLayer& layer : layers_) {
       hooks_.push_back(register_forward_hook(
-          layers_[i].module, [this, i](const ForwardCall& call) { layer_ran(i, call); }));
+          layer.module, [this, &layer](const ForwardCall& call) { layer_ran(layer, call); }));
     }
   }
   FieldWatch(const FieldWatch&) = delete;
   FieldWatch& operator=(const FieldWatch&) = delete;
   ~FieldWatch() = default;
 
-  void add_input(const torch::Tensor& tensor, const std::vector<std::int64_t>& places) {
-    tracer_.add_input(tensor, places);
-    places_ = places;
-    sizes_.clear();
-    for (const std::int64_t place : places) sizes_.push_back(tensor.size(place));
-    is_input_given_ = true;
-  }
+  [[nodiscard]] FieldRecorder& recorder() { return recorder_; }
+  [[nodiscard]] const FieldRecorder& recorder() const { return recorder_; }
+  [[nodiscard]] bool found_a_layer() const { return !layers_.empty(); }
 
   /// Once.
   template <typename Function>
   void run(const Function& forward) {
     {
-      const WatchScope scope(tracer_);
+      const WatchScope scope(recorder_.tracer());
+      const ProbeScope probe;
       forward();
     }
     end_wait();
@@ -257,180 +147,37 @@ class FieldWatch {
     hooks_.clear();
   }
 
-  /// Which of the axes that were made inputs the first layer takes for positions.
-  [[nodiscard]] const std::vector<int>& first_axes() const { return first_axes_; }
-  /// Those of the input; empty where none was found.
-  [[nodiscard]] const std::vector<std::int64_t>& places() const { return places_; }
-  [[nodiscard]] bool saw_a_layer() const { return !rows_.empty(); }
-  [[nodiscard]] bool found_a_layer() const { return !layers_.empty(); }
-
-  void ignore_strides_of(std::vector<int> calls) { tracer_.ignore_strides_of(std::move(calls)); }
-
-  /// The operators that make maps smaller: those that do so from and to the same stride, side by
-  /// side as in a block with a shortcut, together.
-  [[nodiscard]] std::vector<StrideGroup> stride_groups() const {
-    std::vector<StrideGroup> groups;
-    const std::vector<Downsampling>& all = tracer_.downsamplings();
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (i == 0 || all[i].before != all[i - 1].before || all[i].after != all[i - 1].after) {
-        StrideGroup& group = groups.emplace_back();
-        group.ratio = 1;
-        for (std::size_t axis = 0; axis < all[i].before.size(); ++axis) {
-          if (all[i].before[axis] > 0) group.ratio *= all[i].after[axis] / all[i].before[axis];
-        }
-        group.first_call = all[i].call;
-      }
-      groups.back().calls.push_back(all[i].call);
-      groups.back().where.push_back(place_of_call(all[i]));
-    }
-    return groups;
-  }
-
-  /// The products of all layers, if the maps from this operator on were so many times larger.
-  [[nodiscard]] double multiplications_from(int call, double times) const {
-    double sum = 0;
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-      const bool is_larger = rows_[i].is_map && row_calls_[i] >= call;
-      sum += static_cast<double>(rows_[i].multiplications) * (is_larger ? times : 1);
-    }
-    return sum;
-  }
-
-  [[nodiscard]] std::vector<std::string> border() const {
-    std::vector<std::string> names;
-    for (const LayerField& row : rows_) {
-      if (row.is_border) names.push_back(row.layer);
-    }
-    return names;
-  }
-
   [[nodiscard]] ReceptiveFields fields() const {
     ReceptiveFields fields;
-    fields.input = sizes_;
-    fields.layers = rows_;
-    fields.largest_finite = tracer_.largest_finite();
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      if (called_.count(i) > 0) continue;
+    fields.input = recorder_.sizes();
+    fields.layers = recorder_.rows();
+    fields.largest_finite = recorder_.tracer()->largest_finite();
+    for (const FoundLayer& layer : layers_) {
+      if (called_.count(layer.name) > 0) continue;
       LayerField& row = fields.layers.emplace_back();
-      row.layer = layers_[i].name;
-      row.kind = layers_[i].kind->name;
-      row.parameters = parameter_count(layers_[i].module);
+      row.layer = layer.name;
+      row.kind = layer.kind->name;
+      row.parameters = parameter_count(layer.module);
     }
     return fields;
   }
 
  private:
-  void layer_ran(std::size_t index, const ForwardCall& call) {
-    const FoundLayer& layer = layers_[index];
-    called_.insert(index);
+  void layer_ran(const FoundLayer& layer, const ForwardCall& call) {
+    called_.insert(layer.name);
     const std::vector<std::int64_t> places =
         position_axes(*layer.kind, layer.kind->layout(layer.module), call.input.dim());
-    if (rows_.empty()) note_first_axes(call.input, places);
-    if (!is_input_given_ && !places.empty()) begin_here(*layer.kind, call, places);
-
-    LayerField row;
-    row.layer = layer.name;
-    row.kind = layer.kind->name;
-    row.output = call.outputs.front().sizes().vec();
-    row.parameters = parameter_count(layer.module);
-    row.multiplications = multiplication_count(*layer.kind, layer.module, call);
-    row.calls = 1;
-    if (const std::optional<Trace> trace = tracer_.trace_of(call.outputs.front())) {
-      row.axes = axis_fields(*trace, sizes_);
-      row.notes.assign(trace->notes.begin(), trace->notes.end());
-      judge(row, *trace, tracer_.trace_of(call.input), layer.kind->weight(layer.module));
+    if (recorder_.rows().empty()) recorder_.note_first_axes(call.input, places);
+    if (!recorder_.has_input() && !places.empty()) {
+      recorder_.begin_at(*layer.kind, call, places);
     }
-    add(std::move(row));
+    recorder_.add(layer.name, *layer.kind, layer.module, call);
   }
 
-  /// "conv1" of a layer's own operator, "max_pool2d behind conv1" of another one.
-  [[nodiscard]] std::string place_of_call(const Downsampling& found) const {
-    std::string before;
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-      if (row_calls_[i] == found.call) return rows_[i].layer;
-      if (row_calls_[i] < found.call) before = rows_[i].layer;
-    }
-    return before.empty() ? found.op : fmt::format("{} behind {}", found.op, before);
-  }
-
-  void note_first_axes(const torch::Tensor& input, const std::vector<std::int64_t>& places) {
-    const std::optional<Trace> trace = tracer_.trace_of(input);
-    if (!trace) return;
-    for (const std::int64_t place : places) {
-      for (const Factor& factor : trace->dim(place).factors) {
-        if (factor.axis >= 0) first_axes_.push_back(factor.axis);
-      }
-    }
-    std::sort(first_axes_.begin(), first_axes_.end());
-  }
-
-  /// Takes this layer's input for the network's.
-  void begin_here(const LayerKind& kind, const ForwardCall& call,
-                  const std::vector<std::int64_t>& places) {
-    add_input(call.input, places);
-    if (kind.family == LayerFamily::Linear && !kind.is_table) {
-      add_input(call.outputs.front(), places);  // it may have run before its bias came
-    } else {
-      tracer_.repeat_last();
-    }
-  }
-
-  void judge(LayerField& row, const Trace& trace, const std::optional<Trace>& input,
-             const torch::Tensor& weight) const {
-    row.is_map = true;
-    for (int axis = 0; axis < trace.axes(); ++axis) {
-      row.is_map = row.is_map && trace.place_of(axis) >= 0;
-    }
-    if (!input) return;
-    const std::vector<AxisField> before = axis_fields(*input, sizes_);
-    const std::size_t kernels =
-        weight.defined() && weight.dim() > 2 ? static_cast<std::size_t>(weight.dim() - 2) : 0;
-    bool sees_all_before = true;
-    bool covers_map = row.axes.size() == kernels;
-    row.is_critical = row.is_map;
-    for (std::size_t i = 0; i < row.axes.size(); ++i) {
-      AxisField& axis = row.axes[i];
-      axis.least_before = before[i].least;
-      axis.stride_before = before[i].stride;
-      if (kernels == row.axes.size()) axis.kernel = weight.size(static_cast<std::int64_t>(i) + 2);
-      sees_all_before = sees_all_before && sees_all(before[i], /*and_more=*/false);
-      covers_map = covers_map && before[i].unknown.empty() && axis.stride_before > 0 &&
-                   std::floor(static_cast<double>(axis.input) / axis.stride_before) <=
-                       static_cast<double>(axis.kernel);
-      row.is_critical = row.is_critical && sees_all(axis, /*and_more=*/true);
-    }
-    row.is_border = row.is_map && ((sees_all_before && row.is_critical) || covers_map);
-  }
-
-  /// A layer called several times with the same fields is one row.
-  void add(LayerField row) {
-    const auto key = [](const LayerField& it) {
-      std::vector<std::optional<std::int64_t>> numbers;
-      for (const AxisField& axis : it.axes) {
-        numbers.insert(numbers.end(), {axis.least, axis.most, axis.largest_finite, axis.size});
-      }
-      return numbers;
-    };
-    for (LayerField& known : rows_) {
-      if (known.layer != row.layer || key(known) != key(row)) continue;
-      known.multiplications += row.multiplications;
-      ++known.calls;
-      return;
-    }
-    rows_.push_back(std::move(row));
-    row_calls_.push_back(tracer_.call_number());
-  }
-
-  FieldTracer tracer_;
+  FieldRecorder recorder_;
   std::vector<FoundLayer> layers_;
   std::vector<RemovableHandle> hooks_;
-  std::vector<std::int64_t> places_;
-  std::vector<std::int64_t> sizes_;
-  std::vector<LayerField> rows_;
-  std::vector<int> row_calls_;  // of each row, the operator that it first ran by
-  std::set<std::size_t> called_;
-  std::vector<int> first_axes_;
-  bool is_input_given_ = false;
+  std::set<std::string> called_;
 };
 
 /// What a model is called by: itself, or what a holder or pointer holds.
@@ -467,7 +214,7 @@ inline ReceptiveFields finished(const FieldWatch& watch, const std::vector<std::
         "delve::receptive_fields: the model has no layer that is known. Kinds: " +
         layer_kind_names());
   }
-  if (!watch.saw_a_layer()) {
+  if (!watch.recorder().saw_a_layer()) {
     throw std::runtime_error(
         "delve::receptive_fields: no layer of the model ran. Was another model called, or does "
         "at::RecordFunctionGuard(false) or at::DisableRecordFunctionGuard keep LibTorch from "
@@ -485,28 +232,34 @@ inline ReceptiveFields finished(const FieldWatch& watch, const std::vector<std::
 /// @param watched watches a forward in which the strides of these operators are not counted
 template <typename Watched>
 void add_removals(const FieldWatch& watch, ReceptiveFields& fields, const Watched& watched) {
-  if (watch.border().empty()) return;
-  const std::vector<StrideGroup> groups = watch.stride_groups();
+  if (watch.recorder().border().empty()) return;
+  const std::vector<StrideGroup> groups = watch.recorder().stride_groups();
   const auto add = [&](std::size_t first, std::size_t end) {
     StrideRemoval removal;
     std::vector<int> calls;
-    double multiplications = watch.multiplications_from(0, 1);
+    double multiplications = watch.recorder().multiplications_from(0, 1);
     double times = 1;
     for (std::size_t i = first; i < end; ++i) {
       calls.insert(calls.end(), groups[i].calls.begin(), groups[i].calls.end());
       removal.where.insert(removal.where.end(), groups[i].where.begin(), groups[i].where.end());
-      multiplications += watch.multiplications_from(groups[i].first_call, times * groups[i].ratio) -
-                         watch.multiplications_from(groups[i].first_call, times);
+      multiplications +=
+          watch.recorder().multiplications_from(groups[i].first_call, times * groups[i].ratio) -
+          watch.recorder().multiplications_from(groups[i].first_call, times);
       times *= groups[i].ratio;
     }
-    removal.border = watched(calls)->border();
+    removal.border = watched(calls)->recorder().border();
     removal.multiplications = static_cast<std::int64_t>(multiplications);
     fields.removals.push_back(std::move(removal));
   };
-  for (std::size_t i = 0; i < groups.size(); ++i) add(i, i + 1);
-  for (std::size_t end = 2; end <= groups.size(); ++end) {
-    if (fields.removals.back().border.empty() && end > 2) break;
+  const auto last_suffices = [&] { return fields.removals.back().border.empty(); };
+  bool any_suffices = false;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    add(i, i + 1);
+    any_suffices = any_suffices || last_suffices();
+  }
+  for (std::size_t end = 2; end <= groups.size() && !any_suffices; ++end) {
     add(0, end);
+    any_suffices = last_suffices();
   }
 }
 
@@ -529,7 +282,7 @@ void add_if_alike(const Input& input, const torch::Tensor& first,
     for (const std::int64_t place : places) {
       if (input.size(place) != first.size(place)) return;
     }
-    watch.add_input(input, places);
+    watch.recorder().add_input(input, places);
   }
 }
 
@@ -556,13 +309,13 @@ ReceptiveFields receptive_fields(Model&& model, const torch::Tensor& input, cons
   const Modules modules = detail::modules_of(model);
   const torch::NoGradGuard no_grad;
   const detail::EvalScope eval(modules);
-  const detail::RandomScope random(input.device());
+  const detail::RandomScope random(modules);
   const auto watched = [&](const std::vector<std::int64_t>& places,
                            const std::vector<int>& ignored) {
     auto watch = std::make_unique<detail::FieldWatch>(modules);
-    watch->ignore_strides_of(ignored);
+    watch->recorder().tracer()->ignore_strides_of(ignored);
     const auto run = [&](const torch::Tensor& own, const More&... others) {
-      watch->add_input(own, places);
+      watch->recorder().add_input(own, places);
       (detail::add_if_alike(others, own, places, *watch), ...);
       watch->run([&] { detail::call_forward(model, own, others...); });
     };
@@ -573,9 +326,10 @@ ReceptiveFields receptive_fields(Model&& model, const torch::Tensor& input, cons
   std::vector<std::int64_t> all;
   for (std::int64_t place = 0; place < input.dim(); ++place) all.push_back(place);
   const auto scout = watched(all, {});
-  std::vector<std::int64_t> places(scout->first_axes().begin(), scout->first_axes().end());
+  std::vector<std::int64_t> places(scout->recorder().first_axes().begin(),
+                                   scout->recorder().first_axes().end());
   if (places.empty()) places = detail::position_axes(input);
-  if (places.empty() || !scout->saw_a_layer()) return detail::finished(*scout, places);
+  if (places.empty() || !scout->recorder().saw_a_layer()) return detail::finished(*scout, places);
   const auto watch = watched(places, {});
   ReceptiveFields fields = detail::finished(*watch, places);
   detail::add_removals(*watch, fields,
@@ -590,10 +344,10 @@ template <typename Function, typename = std::enable_if_t<std::is_invocable_v<con
 ReceptiveFields receptive_fields(const Modules& modules, const Function& forward) {
   const torch::NoGradGuard no_grad;
   const detail::EvalScope eval(modules);
-  const detail::RandomScope random(c10::Device(c10::kCPU));
+  const detail::RandomScope random(modules);
   detail::FieldWatch watch(modules);
   watch.run(forward);
-  return detail::finished(watch, watch.places());
+  return detail::finished(watch, watch.recorder().places());
 }
 
 /// The same as feasible_input_sizes(receptive_fields(model, input, …)).

@@ -11,6 +11,7 @@
 #include <Eigen/Core>
 
 #include <delve/detail/support/numbers.hpp>
+#include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 
 namespace delve {
@@ -91,6 +92,9 @@ struct EpochRecord {
   /// name; in each the layers in the order of their first forward call. A mode in which no layer
   /// saw data is left out.
   std::vector<LayerRecord> layers;
+  /// What each layer sees of the input, in the first epoch in which that was found; once for each
+  /// size of the input. CheckLayerSatOptions::receptive_field.
+  std::vector<LayerField> fields = {};
 };
 
 /// The modes that a record holds, in its order.
@@ -110,6 +114,15 @@ struct EpochRecord {
                                             std::string_view layer) {
   std::string name(to_string(mode));
   return name.append("-").append(quantity).append("_").append(layer);
+}
+
+/// The names of a layer's receptive field in files, "rf-max_features-0": they have no mode.
+constexpr std::string_view kLeastField = "rf-min";
+constexpr std::string_view kMostField = "rf-max";
+constexpr std::string_view kBorder = "border";
+
+[[nodiscard]] inline std::string field_name(std::string_view quantity, std::string_view layer) {
+  return std::string(quantity).append("_").append(layer);
 }
 
 }  // namespace delve

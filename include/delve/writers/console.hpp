@@ -21,6 +21,7 @@
 
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
@@ -39,7 +40,8 @@ struct ConsoleOptions {
 
 /// Prints a table at the end of each epoch: a line a layer, with its width d, and for training and
 /// evaluation, and each other mode, where there was any, the number of data points n, its
-/// statistics, and its saturation as a bar. Layers without data are named below it. A table that
+/// statistics, and its saturation as a bar. Layers without data are named below it, and so are
+/// border layers in the epoch in which they were found. A table that
 /// its stream does not take is lost, which is reported once.
 class ConsoleWriter final : public Writer {
  public:
@@ -54,6 +56,7 @@ class ConsoleWriter final : public Writer {
     }
     text += "\n\n";
     if (!record.layers.empty()) text += table_of(record);
+    if (!record.fields.empty()) text += fields_line(record.fields);
     print(text);
   }
 
@@ -66,6 +69,22 @@ class ConsoleWriter final : public Writer {
     bool is_right_aligned = true;
     std::vector<std::string> cells;
   };
+
+  /// "  receptive field: 7 to 435; input 32 × 32; border layers: a, b, c and 4 more"
+  static std::string fields_line(const std::vector<LayerField>& fields) {
+    double largest = 0;
+    std::vector<std::string> border;
+    std::vector<std::int64_t> input;
+    for (const LayerField& field : fields) {
+      if (detail::is_finite(most_field(field))) largest = std::max(largest, most_field(field));
+      if (field.is_border) border.push_back(detail::one_line(field.layer));
+      if (!input.empty()) continue;
+      for (const AxisField& axis : field.axes) input.push_back(axis.input);
+    }
+    return fmt::format(
+        "  receptive fields: up to {} of an input of {}; {}{}\n", largest, fmt::join(input, " × "),
+        border.empty() ? "no border layer" : "border layers: ", detail::first_of(border, 3));
+  }
 
   [[nodiscard]] std::string table_of(const EpochRecord& record) const {
     const std::vector<Mode> modes = modes_of(record);
@@ -95,13 +114,7 @@ class ConsoleWriter final : public Writer {
     std::string text = laid_out(columns);
     if (without_data.empty()) return text;
     for (std::string& name : without_data) name = detail::one_line(name);
-    constexpr std::ptrdiff_t most = 3;
-    const auto count = static_cast<std::ptrdiff_t>(without_data.size());
-    text += fmt::format(
-        "  no data: {}",
-        fmt::join(without_data.begin(), without_data.begin() + std::min(most, count), ", "));
-    if (count > most) text += fmt::format(" and {} more", count - most);
-    return text + "\n";
+    return text + fmt::format("  no data: {}\n", detail::first_of(without_data, 3));
   }
 
   static const LayerRecord* find(const EpochRecord& record, const std::string& name, Mode mode) {

@@ -19,6 +19,7 @@
 #include <delve/detail/os/growing_file.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
 #include <delve/detail/support/numbers.hpp>
+#include <delve/layer_field.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
@@ -63,6 +64,11 @@ class CsvWriter final : public Writer {
       for (const Value& value : layer.values) {
         set(row, value_name(layer.mode, value.quantity, layer.layer), value.value);
       }
+    }
+    for (const LayerField& field : record.fields) {
+      set(row, field_name(kLeastField, field.layer), least_field(field));
+      set(row, field_name(kMostField, field.layer), most_field(field));
+      set(row, field_name(kBorder, field.layer), field.is_border ? 1 : 0);
     }
     const bool is_appended =
         is_begun_ && is_later && header_.size() == old_width && file_.is_as_left();

@@ -79,6 +79,35 @@ inline nlohmann::ordered_json json_of(const LayerRecord& layer) {
   return object;
 }
 
+/// What a layer sees: lengths an axis, null where it sees everything or nothing is known.
+inline nlohmann::ordered_json json_of(const LayerField& field) {
+  using Json = nlohmann::ordered_json;
+  Json object;
+  object["layer"] = field.layer;
+  object["kind"] = field.kind;
+  object["output"] = field.output;
+  object["parameters"] = field.parameters;
+  object["multiplications"] = field.multiplications;
+  object["border"] = field.is_border;
+  object["critical"] = field.is_critical;
+  object["notes"] = field.notes;
+  Json& axes = object["axes"] = Json::array();
+  for (const AxisField& axis : field.axes) {
+    const auto length = [](const std::optional<std::int64_t>& number) {
+      return number ? Json(*number) : Json();
+    };
+    axes.push_back({{"input", axis.input},
+                    {"size", axis.size},
+                    {"least", length(axis.least)},
+                    {"most", length(axis.most)},
+                    {"largest_finite", axis.largest_finite},
+                    {"stride", axis.stride},
+                    {"centre", axis.centre},
+                    {"unknown", axis.unknown.empty() ? Json() : Json(axis.unknown)}});
+  }
+  return object;
+}
+
 /// An epoch as one line of text, its end included. Bytes of names that are not UTF-8 become U+FFFD.
 inline std::string json_line(const EpochRecord& record) {
   using Json = nlohmann::ordered_json;
@@ -88,6 +117,10 @@ inline std::string json_line(const EpochRecord& record) {
   for (const auto& [name, value] : record.scalars) scalars[name] = json_of(value);
   Json& layers = object["layers"] = Json::array();
   for (const LayerRecord& layer : record.layers) layers.push_back(json_of(layer));
+  if (!record.fields.empty()) {
+    Json& fields = object["fields"] = Json::array();
+    for (const LayerField& field : record.fields) fields.push_back(json_of(field));
+  }
   return object.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 
@@ -99,9 +132,11 @@ inline std::string json_line(const EpochRecord& record) {
 ///      "samples":1000,"skipped_batches":0,"status":"ok","values":{"lsat":0.25},
 ///      "arrays":{"eigenvalues":[2.5,1.0]}}]}
 ///
-/// Layers come in the record's order; values and arrays by the names that they were asked for by.
-/// status is "ok", "no-data", "no-variance", "not-converged" or "statistic-failed". Numbers read
-/// back to the same double; a missing one is null, infinities are the texts "Infinity" and
+/// Where receptive fields were found there is "fields", too: an object a layer, with "least" and
+/// "most" an axis. Layers come in the record's order; values and arrays by the names that they were
+/// asked for by. status is "ok", "no-data", "no-variance", "not-converged" or "statistic-failed".
+/// Numbers read back to the same double; a missing one is null, infinities are the texts "Infinity"
+/// and
 /// "-Infinity". Matrices are left out: NpyWriter has them. Needs nlohmann/json.
 ///
 /// Each epoch is appended, whole or, but for a kill, not at all. What could not be written is

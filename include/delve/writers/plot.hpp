@@ -38,6 +38,7 @@
 #include <delve/detail/support/require.hpp>
 #include <delve/detail/support/text.hpp>
 #include <delve/detail/support/writer_args.hpp>
+#include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 #include <delve/picture_format.hpp>
 #include <delve/record.hpp>
@@ -149,6 +150,8 @@ inline std::vector<std::string> comma_separated(std::string_view text) {
 /// - the points of "embed", a picture a layer: SAVEFILE_embed_train_LAYER_epoch_0.png, with what
 ///   cannot stand in a file's name of the layer's as "%2F" and so on;
 ///
+/// Border layers stand on grey, once their receptive fields are known;
+///
 /// and, when it is closed, those over all epochs that PlotOptions names, if there were two or more.
 /// Each is made by one run of gnuplot, about a tenth of a second.
 ///
@@ -184,6 +187,7 @@ class PlotWriter final : public Writer {
   /// Makes an epoch part of the heat map and of the animation, without pictures of its own. Epochs
   /// come in rising order, as for write().
   void remember(const EpochRecord& record) {
+    note_border(record);
     if (!options_.heat_map && !options_.animation) return;
     for (const Mode mode : modes_of(record)) {
       for (const detail::PlotData& data : detail::plot_data(record, mode)) {
@@ -204,6 +208,7 @@ class PlotWriter final : public Writer {
   void write_epoch(const EpochRecord& record) override {
     if (!gnuplot_) return;
     note_what_is_there(record);
+    note_border(record);
     for (const Mode mode : modes_of(record)) {
       if (options_.remove_stale && modes_.insert(mode).second) remove_stale(known_stats(), {mode});
       for (const detail::PlotData& data : detail::plot_data(record, mode)) {
@@ -237,6 +242,17 @@ class PlotWriter final : public Writer {
   }
 
  private:
+  /// A record has receptive fields where they are new.
+  void note_border(const EpochRecord& record) {
+    for (const LayerField& field : record.fields) {
+      if (field.is_border) {
+        border_.insert(field.layer);
+      } else {
+        border_.erase(field.layer);
+      }
+    }
+  }
+
   /// The saturation of one mode over the epochs.
   struct History {
     std::string stat;
@@ -372,7 +388,7 @@ class PlotWriter final : public Writer {
   void draw_values(const EpochRecord& record, Mode mode, const detail::PlotData& data) {
     draw(kind(), epoch_picture(data.stat, mode, record.epoch),
          detail::layer_script(kind(), style_, mode, {data.quantity, data.kind}, data.layers,
-                              {{record.epoch, metric(record), data.values}}));
+                              {{record.epoch, metric(record), data.values}}, border_));
   }
 
   void draw_curves(const EpochRecord& record, Mode mode) {
@@ -403,7 +419,7 @@ class PlotWriter final : public Writer {
         fmt::format("{}_{}_epochs.{}", savefile_, detail::picture_subject(history.stat, mode),
                     kind().extension);
     draw(kind(), picture,
-         detail::heat_map_script(kind(), style_, mode, history.quantity, history.epochs));
+         detail::heat_map_script(kind(), style_, mode, history.quantity, history.epochs, border_));
   }
 
   void draw_animation(Mode mode, const History& history) {
@@ -411,7 +427,7 @@ class PlotWriter final : public Writer {
          fmt::format("{}_{}.gif", savefile_, detail::picture_subject(history.stat, mode)),
          detail::layer_script(detail::gif_picture, style_, mode,
                               {history.quantity, ValueKind::Saturation}, history.epochs.layers(),
-                              detail::frames_of(history.epochs, 200)));
+                              detail::frames_of(history.epochs, 200), border_));
   }
 
   /// Draws a picture; a fault is reported.
@@ -444,6 +460,7 @@ class PlotWriter final : public Writer {
   bool found_metric_ = false;
   bool has_written_ = false;
   std::map<Mode, History> history_;
+  std::set<std::string> border_;  // layers that see nothing new
 };
 
 namespace detail {

@@ -17,11 +17,17 @@ struct Field {
   bool everything = false;                     ///< a path sees the whole axis
   std::int64_t largest_finite = 0;             ///< the longest before that; 0: there was none
   std::string unknown;                         ///< the operator that is not known; empty: none
+
+  friend bool operator==(const Field& a, const Field& b) {
+    return a.most == b.most && a.least == b.least && a.everything == b.everything &&
+           a.largest_finite == b.largest_finite && a.unknown == b.unknown;
+  }
 };
 
 /// The longest finite field.
-inline std::int64_t finite_length(const Field& field) {
-  const std::int64_t now = field.most ? field.most->lengths().second : 0;
+/// @param positions that there are; 0: a period of them
+inline std::int64_t finite_length(const Field& field, std::int64_t positions = 0) {
+  const std::int64_t now = field.most ? field.most->lengths(positions).second : 0;
   return std::max(now, field.largest_finite);
 }
 
@@ -32,28 +38,37 @@ inline Field lost(const std::string& op) {
 }
 
 /// After all positions were mixed.
-inline Field seeing_everything(const Field& field) {
+inline Field seeing_everything(const Field& field, std::int64_t positions = 0) {
   if (!field.unknown.empty()) return field;
   Field all;
-  all.largest_finite = finite_length(field);
+  all.largest_finite = finite_length(field, positions);
   all.everything = true;
   all.most.reset();
   all.least.reset();
   return all;
 }
 
-/// After an operator that reads these positions.
-inline Field after(const Field& field, const IndexMap& map, const std::string& op) {
+/// After an operator that reads these positions, and has so many itself.
+inline Field after(const Field& field, const IndexMap& map, std::int64_t positions,
+                   const std::string& op) {
   if (!field.unknown.empty()) return field;
   Field next = field;
   if (field.most) {
-    next.most = field.most->after(map);
+    next.most = field.most->after(map, positions);
     if (!next.most) return lost(op);
   }
   if (field.least) {
-    next.least = field.least->after(map);
+    next.least = field.least->after(map, positions);
     if (!next.least) return lost(op);
   }
+  return next;
+}
+
+/// The same of a map outside of which there is nothing.
+inline Field bounded(const Field& field, std::int64_t positions) {
+  Field next = field;
+  if (field.most) next.most = field.most->bounded(positions);
+  if (field.least) next.least = field.least->bounded(positions);
   return next;
 }
 

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>      // std::find, std::max
+#include <algorithm>      // std::find, std::max, std::sort
 #include <cmath>          // std::abs
 #include <cstddef>        // std::size_t
 #include <cstdint>        // std::int64_t
 #include <cstring>        // std::strncmp
+#include <exception>      // std::exception
 #include <optional>       // std::optional
 #include <string>         // std::string
 #include <string_view>    // std::string_view
 #include <unordered_map>  // std::unordered_map
-#include <utility>        // std::exchange, std::move
+#include <utility>        // std::move, std::pair
 #include <vector>         // std::vector
 
 #include <ATen/core/Tensor.h>
 #include <ATen/record_function.h>
+#include <c10/core/Storage.h>
 #include <c10/core/TensorImpl.h>
 #include <c10/core/UndefinedTensorImpl.h>
 #include <c10/util/intrusive_ptr.h>
@@ -63,6 +65,10 @@ class FieldTracer final : public OperatorWatcher {
     for (const auto& [address, live] : traces_) {
       if (live.is_same_view(*impl)) return live.trace;
     }
+    if (const auto found = written_.find(storage_in(tensor));
+        found != written_.end() && !found->second.expired()) {
+      return lost_trace(tensor.sizes(), axes_, "a write through a view");
+    }
     return std::nullopt;
   }
 
@@ -84,7 +90,7 @@ class FieldTracer final : public OperatorWatcher {
     try {
       const RecordedInputs inputs = recorded_inputs(function);
       if (!is_libtorch_name(function.name())) {
-        scopes_.push_back(is_any_traced(inputs));
+        scopes_.push_back(traced_in(inputs));
         return;
       }
       call_ = {};
@@ -160,7 +166,9 @@ class FieldTracer final : public OperatorWatcher {
 
   void set(const at::Tensor& tensor, Trace trace) {
     for (std::size_t axis = 0; axis < trace.fields.size(); ++axis) {
-      largest_finite_[axis] = std::max(largest_finite_[axis], finite_length(trace.fields[axis]));
+      const std::int64_t positions = trace.positions(static_cast<int>(axis));
+      largest_finite_[axis] =
+          std::max(largest_finite_[axis], finite_length(trace.fields[axis], positions));
     }
     traces_.erase(tensor.unsafeGetTensorImpl());
     traces_.emplace(tensor.unsafeGetTensorImpl(),
@@ -189,24 +197,33 @@ class FieldTracer final : public OperatorWatcher {
     return std::strncmp(name, kPrefix.data(), kPrefix.size()) == 0;
   }
 
-  [[nodiscard]] bool is_any_traced(RecordedInputs inputs) const {
+  /// The tensors among arguments that descend from the input.
+  [[nodiscard]] std::vector<const c10::TensorImpl*> traced_in(RecordedInputs inputs) const {
+    std::vector<const c10::TensorImpl*> traced;
     for (const c10::IValue& value : inputs) {
-      for (const std::optional<Trace>& trace : traces_in(value)) {
-        if (trace) return true;
+      if (value.isTensor() && trace_of(value.toTensor())) {
+        traced.push_back(value.toTensor().unsafeGetTensorImpl());
+      } else if (value.isTensorList()) {
+        for (const at::Tensor& tensor : value.toTensorVector()) {
+          if (trace_of(tensor)) traced.push_back(tensor.unsafeGetTensorImpl());
+        }
       }
     }
-    return false;
+    return traced;
   }
 
   /// Of a program's own operator, LibTorch's within it have told what they do; where it has none,
   /// nobody has. Other scopes only name what runs within them.
   void end_scope(const std::string& name, const std::vector<at::Tensor>& outputs) {
-    const bool is_traced = !scopes_.empty() && scopes_.back();
-    if (!scopes_.empty()) scopes_.pop_back();
-    if (!is_traced) return;
+    if (scopes_.empty()) return;
+    const std::vector<const c10::TensorImpl*> inputs = std::move(scopes_.back());
+    scopes_.pop_back();
+    if (inputs.empty()) return;
     for (const at::Tensor& output : outputs) {
-      if (!output.defined() || trace_of(output)) continue;
-      set(output, lost_trace(output.sizes(), axes_, name));
+      if (!output.defined()) continue;
+      const bool is_input =
+          std::find(inputs.begin(), inputs.end(), output.unsafeGetTensorImpl()) != inputs.end();
+      if (is_input || !trace_of(output)) set(output, lost_trace(output.sizes(), axes_, name));
     }
   }
 
@@ -260,39 +277,105 @@ class FieldTracer final : public OperatorWatcher {
     if (is_further) downsamplings_.push_back(std::move(found));
   }
 
+  /// Of an operator that writes into an argument which it was given for that, takes that argument
+  /// away: what was in there is lost.
+  void drop_out_argument() {
+    if (is_in_place_ || call_.outputs.empty() || call_.arguments.size() < 2) return;
+    const c10::IValue& last = call_.arguments.back();
+    if (!last.isTensor() || !last.toTensor().is_same(call_.outputs.front())) return;
+    call_.arguments.pop_back();
+    call_.traces.pop_back();
+    is_out_ = true;
+  }
+
+  /// Whether no output descends from the input.
+  [[nodiscard]] bool is_untraced() const {
+    if (call_.all().empty()) return true;
+    if (call_.name == "copy") return call_.trace(1) == nullptr;
+    if (takes_form_of_second(call_.name)) return call_.trace(0) == nullptr;
+    if (!makes_anew(call_.name)) return false;
+    // What it is like is no matter; numbers that it is made of are.
+    for (std::size_t place = 1; place < call_.traces.size(); ++place) {
+      if (call_.trace(place) != nullptr) return false;
+    }
+    return is_in_place_ || call_.name != "normal";
+  }
+
+  [[nodiscard]] Trace trace_by_rule(std::size_t output) const {
+    const OperatorRule* const rule = rule_of(call_.name);
+    if (rule == nullptr) return call_.unknown(call_.outputs[output]);
+    for (std::size_t place = 0; place < call_.traces.size(); ++place) {
+      const Arguments bit = place < 32 ? 1U << place : 0;
+      bool is_traced = false;
+      for (const std::optional<Trace>& trace : call_.traces[place]) is_traced |= trace.has_value();
+      const bool is_missed = is_traced && (rule->reads & bit) == 0;
+      const bool is_lacking = (rule->needs & bit) != 0 && call_.trace(place) == nullptr;
+      if (is_missed || is_lacking) return call_.unknown(call_.outputs[output]);
+    }
+    try {
+      Trace trace = rule->rule(call_, output);
+      if (trace.rank() == call_.outputs[output].dim()) return trace;
+    } catch (const std::exception&) {  // arguments of another form than expected
+    }
+    return call_.unknown(call_.outputs[output]);
+  }
+
   void apply() {
-    const bool is_copy_of_other = call_.name == "copy" && call_.trace(1) == nullptr;
-    const bool is_untouched = call_.all().empty() || makes_anew(call_.name) || is_copy_of_other;
+    is_out_ = false;
+    drop_out_argument();
+    const bool is_untraced_now = is_untraced();
     for (std::size_t i = 0; i < call_.outputs.size(); ++i) {
       const at::Tensor& output = call_.outputs[i];
       if (!output.defined()) continue;
-      if (is_untouched) {
-        if (is_in_place_) traces_.erase(output.unsafeGetTensorImpl());
+      if (is_untraced_now) {
+        if (is_in_place_ || is_out_) traces_.erase(output.unsafeGetTensorImpl());
         continue;
       }
-      const Rule rule = rule_of(call_.name);
-      Trace trace = rule != nullptr ? rule(call_, i) : call_.unknown(output);
-      if (trace.rank() != output.dim()) trace = call_.unknown(output);
+      Trace trace = trace_by_rule(i);
       if (i == 0) note_downsampling(trace);
-      if (is_in_place_) write_through(output, trace);
+      if (is_in_place_ || is_out_) write_through(output, trace);
       set(output, std::move(trace));
     }
+  }
+
+  /// Whether two tensors of one storage begin at the same position of each axis of positions.
+  static bool begins_alike(const at::Tensor& a, const c10::TensorImpl& b, const Trace& trace) {
+    std::int64_t apart = std::abs(a.storage_offset() - b.storage_offset());
+    std::vector<std::pair<std::int64_t, bool>> strides;  // and whether the axis has positions
+    for (std::int64_t place = 0; place < trace.rank() && place < a.dim(); ++place) {
+      if (a.stride(place) > 0)
+        strides.emplace_back(a.stride(place), trace.dim(place).has_positions());
+    }
+    std::sort(strides.rbegin(), strides.rend());
+    for (const auto& [stride, has_positions] : strides) {
+      if (has_positions && apart / stride > 0) return false;
+      apart %= stride;
+    }
+    return apart == 0;
   }
 
   /// What is written into a tensor is in every other tensor of its storage, too.
   void write_through(const at::Tensor& output, const Trace& written) {
     const void* const storage = storage_in(output);
     if (storage == nullptr) return;
+    const auto before = traces_.find(output.unsafeGetTensorImpl());
+    if (before != traces_.end() && before->second.trace.fields == written.fields) return;
     for (auto& [address, live] : traces_) {
       if (live.storage != storage || address == output.unsafeGetTensorImpl()) continue;
       if (live.tensor.expired()) continue;
+      const bool is_alike = begins_alike(output, *live.tensor._unsafe_get_target(), written);
       for (int axis = 0; axis < written.axes(); ++axis) {
-        const bool is_alike = live.trace.positions(axis) == written.positions(axis);
+        const bool is_same = is_alike && live.trace.positions(axis) == written.positions(axis);
         live.trace.field(axis) =
-            is_alike ? merged(live.trace.field(axis), written.field(axis), call_.full_name())
-                     : lost(call_.full_name() + "_ through a view");
+            is_same ? merged(live.trace.field(axis), written.field(axis), call_.full_name())
+                    : lost(call_.full_name() + "_ through a view");
       }
     }
+    c10::Storage copy = output.storage();
+    written_.emplace(
+        storage,
+        c10::weak_intrusive_ptr<c10::StorageImpl>(
+            c10::intrusive_ptr<c10::StorageImpl>::reclaim(copy.unsafeReleaseStorageImpl())));
   }
 
   void forget() {
@@ -301,14 +384,19 @@ class FieldTracer final : public OperatorWatcher {
   }
 
   std::unordered_map<const c10::TensorImpl*, Live> traces_;
+  // Storages into which something that descends from the input was written. Their addresses stay
+  // taken.
+  std::unordered_map<const void*, c10::weak_intrusive_ptr<c10::StorageImpl>> written_;
   std::size_t axes_ = 0;
   std::vector<std::int64_t> largest_finite_;
   TracedCall call_;
   int call_number_ = 0;
   std::vector<int> ignored_;
   std::vector<Downsampling> downsamplings_;
-  std::vector<bool> scopes_;  // that are no operators of LibTorch's: was any input traced?
+  // Of scopes that are no operators of LibTorch's, the traced arguments.
+  std::vector<std::vector<const c10::TensorImpl*>> scopes_;
   bool is_in_place_ = false;
+  bool is_out_ = false;
   bool has_failed_ = false;
 };
 

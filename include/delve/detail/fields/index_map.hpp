@@ -60,6 +60,7 @@ inline IndexMap flipped(std::int64_t positions) {
   return {1, -1, {{positions - 1}}};
 }
 
+/// Of a bounded map alone: what is shifted out comes in at the other end.
 inline IndexMap rolled(std::int64_t positions, std::int64_t shift) {
   IndexMap map{positions, positions, {}};
   for (std::int64_t i = 0; i < positions; ++i) {
@@ -89,7 +90,11 @@ inline IndexMap adaptive(std::int64_t inputs, std::int64_t outputs) {
 /// A share of two whole numbers, reduced.
 struct Ratio {
   std::int64_t over;
-  std::int64_t under;
+  std::int64_t under;  ///< above 0
+
+  friend bool operator==(const Ratio& a, const Ratio& b) {
+    return a.over == b.over && a.under == b.under;
+  }
 };
 
 inline Ratio ratio(std::int64_t over, std::int64_t under) {
@@ -156,57 +161,86 @@ struct Interval {
   }
 };
 
-/// What each index of a tensor's axis sees of the network's input.
+/// What each index of a tensor's axis sees of the network's input. Usually a table of one period.
+/// Where positions were moved about or joined, the table has all of them, and there are none
+/// outside.
 class FieldMap {
  public:
   /// Each index sees itself.
   FieldMap() = default;
 
-  /// @param fields of one period
-  FieldMap(std::int64_t advance, std::vector<Interval> fields)
-      : advance_(advance), fields_(std::move(fields)) {}
+  /// A table of all positions.
+  FieldMap(Ratio stride, std::vector<Interval> fields)
+      : stride_(stride), fields_(std::move(fields)), is_bounded_(true) {}
 
   /// Of any index, inside of the map or outside.
   [[nodiscard]] Interval at(std::int64_t index) const {
+    if (is_bounded_) {
+      const bool is_inside = index >= 0 && index < period();
+      return is_inside ? fields_[static_cast<std::size_t>(index)] : Interval();
+    }
     const std::int64_t periods = floor_div(index, period());
-    Interval field = fields_[static_cast<std::size_t>(index - periods * period())];
+    const Interval field = fields_[static_cast<std::size_t>(index - periods * period())];
     if (field.is_empty()) return field;
-    return {field.first + periods * advance_, field.last + periods * advance_};
+    const std::int64_t moved = periods * advance();
+    return {field.first + moved, field.last + moved};
   }
 
-  /// That of an operator's output; nothing where its period is too long to be written down.
-  [[nodiscard]] std::optional<FieldMap> after(const IndexMap& op) const {
-    const std::int64_t repeats = period() / std::gcd(period(), std::abs(op.advance));
+  /// That of an operator's output of so many positions; nothing where it cannot be written down.
+  [[nodiscard]] std::optional<FieldMap> after(const IndexMap& op, std::int64_t positions) const {
+    if (op.period <= 0 || op.advance == 0 || positions <= 0) return std::nullopt;
+    FieldMap map;
+    map.stride_ = ratio(stride_.over * op.advance, stride_.under * op.period);
+    map.is_bounded_ = is_bounded_;
+    std::int64_t repeats = period() / std::gcd(period(), std::abs(op.advance));
+    if (is_bounded_) repeats = (positions + op.period - 1) / op.period;
     if (repeats > kLongestPeriod / op.period) return std::nullopt;
-    FieldMap map(advance_ * (op.advance * repeats / period()), {});
+    map.fields_.clear();
     for (std::int64_t repeat = 0; repeat < repeats; ++repeat) {
       for (const std::vector<std::int64_t>& taps : op.taps) {
         Interval& field = map.fields_.emplace_back();
         for (const std::int64_t tap : taps) field.add(at(tap + repeat * op.advance));
       }
     }
-    map.reduce();
+    if (is_bounded_) {
+      map.fields_.resize(static_cast<std::size_t>(positions));
+    } else {
+      map.reduce();
+    }
     return map;
+  }
+
+  /// The same positions, none outside.
+  [[nodiscard]] FieldMap bounded(std::int64_t positions) const {
+    std::vector<Interval> fields;
+    for (std::int64_t i = 0; i < positions; ++i) fields.push_back(at(i));
+    return {stride_, std::move(fields)};
   }
 
   /// What either sees; nothing where they differ in stride.
   [[nodiscard]] std::optional<FieldMap> united(const FieldMap& other) const {
-    if (advance_ * other.period() != other.advance_ * period()) return std::nullopt;
-    const std::int64_t common = std::gcd(period(), other.period());
-    if (period() / common > kLongestPeriod / other.period()) return std::nullopt;
-    FieldMap map(advance_ * (other.period() / common), {});
-    for (std::int64_t i = 0; i < period() / common * other.period(); ++i) {
-      map.fields_.emplace_back(at(i)).add(other.at(i));
-    }
-    map.reduce();
+    if (!(stride_ == other.stride_)) return std::nullopt;
+    if (is_bounded_ && other.is_bounded_ && period() != other.period()) return std::nullopt;
+    FieldMap map;
+    map.stride_ = stride_;
+    map.is_bounded_ = is_bounded_ || other.is_bounded_;
+    std::int64_t count = period() / std::gcd(period(), other.period());
+    if (count > kLongestPeriod / other.period()) return std::nullopt;
+    count *= other.period();
+    if (map.is_bounded_) count = is_bounded_ ? period() : other.period();
+    map.fields_.clear();
+    for (std::int64_t i = 0; i < count; ++i) map.fields_.emplace_back(at(i)).add(other.at(i));
+    if (!map.is_bounded_) map.reduce();
     return map;
   }
 
   /// The shortest and the longest field of an index that sees anything.
-  [[nodiscard]] std::pair<std::int64_t, std::int64_t> lengths() const {
+  /// @param positions that there are; 0: a period of them
+  [[nodiscard]] std::pair<std::int64_t, std::int64_t> lengths(std::int64_t positions = 0) const {
+    const std::int64_t count = positions > 0 ? std::min(positions, period()) : period();
     std::pair<std::int64_t, std::int64_t> lengths{0, 0};
-    for (const Interval& field : fields_) {
-      const std::int64_t length = field.length();
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t length = at(i).length();
       if (length > 0 && (lengths.first == 0 || length < lengths.first)) lengths.first = length;
       lengths.second = std::max(lengths.second, length);
     }
@@ -215,31 +249,35 @@ class FieldMap {
 
   /// How many input positions further the next index sees, on average.
   [[nodiscard]] double stride() const {
-    return static_cast<double>(advance_) / static_cast<double>(period());
+    return static_cast<double>(stride_.over) / static_cast<double>(stride_.under);
   }
+  [[nodiscard]] Ratio exact_stride() const { return stride_; }
 
   friend bool operator==(const FieldMap& a, const FieldMap& b) {
-    return a.advance_ == b.advance_ && a.fields_ == b.fields_;
+    return a.stride_ == b.stride_ && a.is_bounded_ == b.is_bounded_ && a.fields_ == b.fields_;
   }
 
  private:
   static constexpr std::int64_t kLongestPeriod = 1 << 16;
 
   [[nodiscard]] std::int64_t period() const { return static_cast<std::int64_t>(fields_.size()); }
+  [[nodiscard]] std::int64_t advance() const { return stride_.over * period() / stride_.under; }
 
   /// To a period of one where that says the same: most of what follows a transposed convolution.
   void reduce() {
-    if (advance_ % period() != 0) return;
-    const std::int64_t stride = advance_ / period();
-    const FieldMap single(stride, {fields_.front()});
+    if (stride_.under != 1) return;
+    FieldMap single;
+    single.stride_ = stride_;
+    single.fields_ = {fields_.front()};
     for (std::int64_t i = 0; i < period(); ++i) {
       if (!(fields_[static_cast<std::size_t>(i)] == single.at(i))) return;
     }
     *this = single;
   }
 
-  std::int64_t advance_ = 1;
+  Ratio stride_{1, 1};  // input positions an index; a whole number a period
   std::vector<Interval> fields_ = {{0, 0}};
+  bool is_bounded_ = false;
 };
 
 }  // namespace delve::detail

@@ -39,7 +39,7 @@ inline bool is_elementwise(std::string_view name) {
       "mish mul multiply nan_to_num native_dropout ne neg negative positive pow real "
       "reciprocal relu relu6 remainder requires_grad resolve_conj resolve_neg round rrelu "
       "rsqrt rsub selu sgn sigmoid sign silu sin sinh softplus softshrink sqrt square sub "
-      "subtract tan tanh threshold to trunc type_as where xlogy ";
+      "subtract tan tanh threshold trunc xlogy ";
   return holds_word(names, name);
 }
 
@@ -53,9 +53,9 @@ inline bool makes_anew(std::string_view name) {
 }
 
 /// What to do with each other operator, by its name without "aten::" and the "_" of those in place.
-inline const std::unordered_map<std::string_view, Rule>& operator_rules() {
+inline const std::unordered_map<std::string_view, OperatorRule>& operator_rules() {
   static const auto& table = *[] {
-    auto* all = new std::unordered_map<std::string_view, Rule>{
+    auto* all = new std::unordered_map<std::string_view, OperatorRule>{
         {"conv1d", rules::conv},
         {"conv2d", rules::conv},
         {"conv3d", rules::conv},
@@ -89,18 +89,20 @@ inline const std::unordered_map<std::string_view, Rule>& operator_rules() {
         {"upsample_bilinear2d", rules::interpolation<2, 2>},
         {"upsample_trilinear3d", rules::interpolation<3, 2>},
         {"upsample_bicubic2d", rules::interpolation<2, 4>},
+        {"max_unpool2d", {rules::unpool<2>, 0b11, 0b1}},
+        {"max_unpool3d", {rules::unpool<3>, 0b11, 0b1}},
         {"linear", rules::linear},
-        {"matmul", rules::matmul},
-        {"mm", rules::matmul},
-        {"bmm", rules::matmul},
-        {"mv", rules::matmul},
-        {"dot", rules::matmul},
-        {"addmm", rules::add_product},
-        {"addbmm", rules::add_product},
-        {"baddbmm", rules::add_product},
-        {"addmv", rules::add_product},
-        {"einsum", rules::einsum},
-        {"scaled_dot_product_attention", rules::attention},
+        {"matmul", {rules::matmul, 0b11, 0}},
+        {"mm", {rules::matmul, 0b11, 0}},
+        {"bmm", {rules::matmul, 0b11, 0}},
+        {"mv", {rules::matmul, 0b11, 0}},
+        {"dot", {rules::matmul, 0b11, 0}},
+        {"addmm", {rules::add_product, 0b111, 0}},
+        {"addbmm", {rules::add_product, 0b111, 0}},
+        {"baddbmm", {rules::add_product, 0b111, 0}},
+        {"addmv", {rules::add_product, 0b111, 0}},
+        {"einsum", {rules::einsum, 0b10, 0}},
+        {"scaled_dot_product_attention", {rules::attention, 0b111, 0}},
         {"softmax", rules::along_dim},
         {"_softmax", rules::along_dim},
         {"log_softmax", rules::along_dim},
@@ -109,14 +111,14 @@ inline const std::unordered_map<std::string_view, Rule>& operator_rules() {
         {"cumsum", rules::along_dim},
         {"cumprod", rules::along_dim},
         {"logcumsumexp", rules::along_dim},
-        {"glu", rules::along_dim},
+        {"glu", rules::glu},
         {"mean", rules::reduction},
         {"sum", rules::reduction},
         {"prod", rules::reduction},
         {"amax", rules::reduction},
         {"amin", rules::reduction},
-        {"max", rules::reduction},
-        {"min", rules::reduction},
+        {"max", {rules::reduction, 0b11, 0}},
+        {"min", {rules::reduction, 0b11, 0}},
         {"argmax", rules::reduction},
         {"argmin", rules::reduction},
         {"logsumexp", rules::reduction},
@@ -130,9 +132,9 @@ inline const std::unordered_map<std::string_view, Rule>& operator_rules() {
         {"norm", rules::norm},
         {"linalg_vector_norm", rules::norm},
         {"view", rules::reshape},
-        {"view_as", rules::reshape},
+        {"view_as", {rules::reshape, 0b11, 0b1}},
         {"reshape", rules::reshape},
-        {"reshape_as", rules::reshape},
+        {"reshape_as", {rules::reshape, 0b11, 0b1}},
         {"_unsafe_view", rules::reshape},
         {"_reshape_alias", rules::reshape},
         {"flatten", rules::reshape},
@@ -157,11 +159,11 @@ inline const std::unordered_map<std::string_view, Rule>& operator_rules() {
         {"unsafe_split", rules::split},
         {"split_with_sizes", rules::split},
         {"tensor_split", rules::split},
-        {"cat", rules::cat},
-        {"concat", rules::cat},
-        {"stack", rules::stack},
+        {"cat", {rules::cat, 0b1, 0}},
+        {"concat", {rules::cat, 0b1, 0}},
+        {"stack", {rules::stack, 0b1, 0}},
         {"expand", rules::first},
-        {"expand_as", rules::first},
+        {"expand_as", {rules::first, 0b11, 0b1}},
         {"repeat", rules::repeat},
         {"tile", rules::repeat},
         {"repeat_interleave", rules::repeat_interleave},
@@ -182,16 +184,16 @@ inline const std::unordered_map<std::string_view, Rule>& operator_rules() {
         {"unfold", rules::unfold},
         {"im2col", rules::im2col},
         {"index_select", rules::index_select},
-        {"embedding", rules::embedding},
+        {"embedding", {rules::embedding, 0b10, 0b10}},
         {"lstm", rules::recurrent},
         {"gru", rules::recurrent},
         {"rnn_tanh", rules::recurrent},
         {"rnn_relu", rules::recurrent},
-        {"lstm_cell", rules::cell},
-        {"gru_cell", rules::cell},
-        {"rnn_tanh_cell", rules::cell},
-        {"rnn_relu_cell", rules::cell},
-        {"bilinear", rules::bilinear},
+        {"lstm_cell", {rules::cell, 0b11, 0}},
+        {"gru_cell", {rules::cell, 0b11, 0}},
+        {"rnn_tanh_cell", {rules::cell, 0b11, 0}},
+        {"rnn_relu_cell", {rules::cell, 0b11, 0}},
+        {"bilinear", {rules::bilinear, 0b11, 0}},
         {"batch_norm", rules::batch_norm},
         {"layer_norm", rules::layer_norm},
         {"rms_norm", rules::layer_norm},
@@ -201,7 +203,10 @@ inline const std::unordered_map<std::string_view, Rule>& operator_rules() {
         {"channel_shuffle", rules::first},
         {"native_channel_shuffle", rules::first},
         {"prelu", rules::first},
-        {"copy", rules::copy},
+        {"where", {rules::where, 0b111, 0}},
+        {"to", {rules::first, 0b11, 0b1}},
+        {"type_as", {rules::first, 0b11, 0b1}},
+        {"copy", {rules::copy, 0b11, 0b10}},
     };
     return all;
   }();
@@ -209,10 +214,16 @@ inline const std::unordered_map<std::string_view, Rule>& operator_rules() {
 }
 
 /// nullptr where the operator is not known.
-inline Rule rule_of(std::string_view name) {
-  if (is_elementwise(name)) return rules::elementwise;
+inline const OperatorRule* rule_of(std::string_view name) {
+  static const OperatorRule all_arguments(rules::elementwise, ~0U, 0);
+  if (is_elementwise(name) || makes_anew(name)) return &all_arguments;
   const auto found = operator_rules().find(name);
-  return found != operator_rules().end() ? found->second : nullptr;
+  return found != operator_rules().end() ? &found->second : nullptr;
+}
+
+/// Whether only the shape or type of the second argument counts.
+inline bool takes_form_of_second(std::string_view name) {
+  return holds_word(" to type_as view_as reshape_as expand_as ", name);
 }
 
 }  // namespace delve::detail

@@ -28,14 +28,16 @@ struct Factor {
 /// An axis of a tensor. Usually it is one factor; flatten(2) makes one of two.
 struct Dim {
   std::vector<Factor> factors;
-  /// Entries that are no positions, before or behind these: a class token.
-  std::int64_t extra = 0;
+  /// Entries that are no positions, before these and behind them: class tokens.
+  std::int64_t before = 0;
+  std::int64_t behind = 0;
 
   [[nodiscard]] std::int64_t size() const {
     std::int64_t size = 1;
     for (const Factor& factor : factors) size *= factor.size;
-    return size + extra;
+    return size + before + behind;
   }
+  [[nodiscard]] bool has_extra() const { return before + behind > 0; }
   [[nodiscard]] bool holds(int axis) const {
     return std::any_of(factors.begin(), factors.end(),
                        [&](const Factor& it) { return it.axis == axis; });
@@ -46,15 +48,15 @@ struct Dim {
   }
   /// Positions of one axis, and nothing else.
   [[nodiscard]] bool is_one_axis() const {
-    return factors.size() == 1 && factors[0].axis >= 0 && extra == 0;
+    return factors.size() == 1 && factors[0].axis >= 0 && !has_extra();
   }
   friend bool operator==(const Dim& a, const Dim& b) {
-    return a.factors == b.factors && a.extra == b.extra;
+    return a.factors == b.factors && a.before == b.before && a.behind == b.behind;
   }
 };
 
 inline Dim plain_dim(std::int64_t size) {
-  return {{{size, -1}}, 0};
+  return {{{size, -1}}};
 }
 
 /// What a tensor that descends from the network's input sees of it.
@@ -97,8 +99,8 @@ struct Trace {
   void mix(std::int64_t place) {
     const Dim& mixed = dim(place);
     for (const Factor& factor : mixed.factors) {
-      if (factor.axis < 0 || (factor.size == 1 && mixed.extra == 0)) continue;
-      field(factor.axis) = seeing_everything(field(factor.axis));
+      if (factor.axis < 0 || (factor.size == 1 && !mixed.has_extra())) continue;
+      field(factor.axis) = seeing_everything(field(factor.axis), factor.size);
     }
   }
 
@@ -136,6 +138,15 @@ inline Trace broadcast(const Trace& trace, const std::vector<Dim>& dims) {
 inline Trace elementwise(const std::vector<const Trace*>& traces, c10::IntArrayRef sizes,
                          const std::string& op) {
   const auto rank = static_cast<std::int64_t>(sizes.size());
+  for (const Trace* trace : traces) {  // all positions must be found in the result
+    bool fits = trace->rank() <= rank;
+    for (std::int64_t own = 0; fits && own < trace->rank(); ++own) {
+      const std::int64_t size = trace->dim(own).size();
+      const auto place = static_cast<std::size_t>(own + rank - trace->rank());
+      fits = size == 1 || size == sizes[place] || !trace->dim(own).has_positions();
+    }
+    if (!fits) return lost_trace(sizes, trace->fields.size(), op);
+  }
   std::vector<Dim> dims;
   for (std::int64_t place = 0; place < rank; ++place) {
     Dim chosen = plain_dim(sizes[static_cast<std::size_t>(place)]);
@@ -223,7 +234,7 @@ inline Trace reshaped(const Trace& trace, c10::IntArrayRef sizes, const std::str
   Trace result{{}, trace.fields, trace.notes};
   std::vector<Factor> left;  // of the old axes, in reverse
   for (auto dim = trace.dims.rbegin(); dim != trace.dims.rend(); ++dim) {
-    if (dim->extra > 0) {
+    if (dim->has_extra()) {
       // Joined or cut, they could not be told from positions any more: only the batch may change.
       left.push_back({dim->size(), -2});
       continue;
@@ -232,7 +243,7 @@ inline Trace reshaped(const Trace& trace, c10::IntArrayRef sizes, const std::str
   }
   const auto with_extra = [&](std::int64_t size) -> const Dim* {
     for (const Dim& dim : trace.dims) {
-      if (dim.extra > 0 && dim.size() == size) return &dim;
+      if (dim.has_extra() && dim.size() == size) return &dim;
     }
     return nullptr;
   };

@@ -95,7 +95,7 @@ inline void read_along(Trace& trace, std::int64_t place, const IndexMap& map, st
     return;
   }
   const int axis = dim.factors[0].axis;
-  trace.field(axis) = after(trace.field(axis), map, op);
+  trace.field(axis) = after(trace.field(axis), map, size, op);
   dim.factors[0].size = size;
 }
 
@@ -105,6 +105,20 @@ inline void remove_mixed(Trace& trace, std::int64_t place) {
   trace.dims.erase(trace.dims.begin() + place);
 }
 
+/// What an output sees. Called with outputs that are defined.
 using Rule = Trace (*)(const TracedCall& call, std::size_t output);
+
+/// Arguments as bits: 0b101 is the first and the third.
+using Arguments = unsigned;
+
+struct OperatorRule {
+  OperatorRule(Rule which) : rule(which) {}  // NOLINT(google-explicit-constructor): most are so
+  OperatorRule(Rule which, Arguments read, Arguments required)
+      : rule(which), reads(read), needs(required) {}
+
+  Rule rule;
+  Arguments reads = 1;  ///< those that the rule looks at: another one that is traced is not known
+  Arguments needs = 1;  ///< those that must be traced tensors
+};
 
 }  // namespace delve::detail

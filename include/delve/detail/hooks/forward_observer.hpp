@@ -55,7 +55,7 @@ struct ThreadState {
   // How many operators of LibTorch are running within each other; hooks, whose own operators are of
   // no interest, count as one.
   int operator_depth = 0;
-  OperatorWatcher* watcher = nullptr;  // nullptr: nobody looks
+  std::vector<std::weak_ptr<OperatorWatcher>> watchers;
 };
 
 /// While it lives, the thread's operators are nested ones.
@@ -82,18 +82,42 @@ inline ThreadState& thread_state() {
   return state;
 }
 
-/// While it lives, a watcher is told of this thread's operators, if any hook is registered.
+/// Has a watcher told of this thread's operators from the next one on, if any hook is registered;
+/// until it dies or is taken away again.
+inline void add_watcher(const std::shared_ptr<OperatorWatcher>& watcher) {
+  thread_state().watchers.push_back(watcher);
+}
+
+/// Takes it away, and those that are dead.
+inline void remove_watcher(const std::shared_ptr<OperatorWatcher>& watcher) {
+  auto& all = thread_state().watchers;
+  all.erase(
+      std::remove_if(all.begin(), all.end(),
+                     [&](const auto& other) { return other.expired() || other.lock() == watcher; }),
+      all.end());
+}
+
+/// While it lives, a watcher is told of this thread's operators.
 class WatchScope {
  public:
-  explicit WatchScope(OperatorWatcher& watcher)
-      : outer_(std::exchange(thread_state().watcher, &watcher)) {}
+  explicit WatchScope(std::shared_ptr<OperatorWatcher> watcher) : watcher_(std::move(watcher)) {
+    add_watcher(watcher_);
+  }
   WatchScope(const WatchScope&) = delete;
   WatchScope& operator=(const WatchScope&) = delete;
-  ~WatchScope() { thread_state().watcher = outer_; }
+  ~WatchScope() { remove_watcher(watcher_); }
 
  private:
-  OperatorWatcher* outer_;
+  std::shared_ptr<OperatorWatcher> watcher_;
 };
+
+/// Calls all watchers that live. They may not add or take away any meanwhile.
+template <typename Call>
+void tell_watchers(const ThreadState& thread, const Call& call) {
+  for (const std::weak_ptr<OperatorWatcher>& candidate : thread.watchers) {
+    if (const std::shared_ptr<OperatorWatcher> watcher = candidate.lock()) call(*watcher);
+  }
+}
 
 HookRegistry& hook_registry();
 
@@ -437,7 +461,7 @@ inline std::unique_ptr<at::ObserverContext> on_operator_start(const at::RecordFu
   if (is_nested || thread.backward_depth > 0) return {};
   const NestedScope own(thread);  // looking at weights may run operators
   auto forward = recognise(function, thread);
-  if (thread.watcher != nullptr) thread.watcher->begin(function);
+  tell_watchers(thread, [&](OperatorWatcher& watcher) { watcher.begin(function); });
   return forward;
 }
 
@@ -450,8 +474,8 @@ inline void on_operator_end(const at::RecordFunction& function, at::ObserverCont
   const NestedScope hooks(thread);  // before the operator's own count ends, and whatever throws
   if (is_libtorch_operator(function)) --thread.operator_depth;
   // One is that of the scope above, so that this operator was an outermost one.
-  if (thread.watcher != nullptr && thread.operator_depth == 1 && thread.backward_depth == 0) {
-    thread.watcher->end(function);
+  if (thread.operator_depth == 1 && thread.backward_depth == 0) {
+    tell_watchers(thread, [&](OperatorWatcher& watcher) { watcher.end(function); });
   }
   if (context != nullptr) finish(static_cast<RecognisedForward&>(*context), function, thread);
 }

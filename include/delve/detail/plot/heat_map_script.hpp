@@ -3,6 +3,7 @@
 
 #include <algorithm>    // std::clamp, std::max, std::min
 #include <cstddef>      // std::size_t
+#include <set>          // std::set
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <vector>       // std::vector
@@ -28,9 +29,10 @@ inline std::size_t nice_step(std::size_t step) {
 }
 
 /// The script that draws a share, 0 to 1, over all epochs: a row a layer, the first on top, and a
-/// column an epoch. What is missing stays white.
+/// column an epoch. What is missing stays white. A bar at the right marks border layers.
 inline std::string heat_map_script(const PictureKind& kind, const PlotStyle& style, Mode mode,
-                                   std::string_view quantity, const History& history) {
+                                   std::string_view quantity, const History& history,
+                                   const std::set<std::string>& border = {}) {
   const std::vector<std::string>& layers = history.layers();
   const std::size_t rows = layers.size();
   const std::size_t columns = history.columns().size();
@@ -76,7 +78,16 @@ inline std::string heat_map_script(const PictureKind& kind, const PlotStyle& sty
                                           : "1:2:(0.51):(0.51):3 with boxxyerror fillstyle "
                                             "solid noborder linecolor palette";
 
-  std::string script = script_head(kind, style, size, "epoch", "layer");
+  std::string marks;
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (border.count(layers[row]) == 0) continue;
+    marks += fmt::format(
+        "set arrow from graph 1, first {} to graph 1, first {} nohead front linewidth {} "
+        "linecolor '#d62728'\n",
+        static_cast<double>(row) - 0.5, static_cast<double>(row) + 0.5, 3 * style.stroke());
+  }
+  std::string script = script_head(
+      kind, style, size, marks.empty() ? "epoch" : "epoch (red bar: border layers)", "layer");
   script += title_command(style, size,
                           fmt::format("{} {}, epochs {} to {}", mode_word(mode), readable(quantity),
                                       epochs.front(), epochs.back()));
@@ -86,8 +97,8 @@ inline std::string heat_map_script(const PictureKind& kind, const PlotStyle& sty
       script += fmt::format("{} {} {}\n", column, row, gnuplot_number(history.value(column, row)));
     }
   }
-  script += fmt::format(R"(EOD
-unset grid
+  script += "EOD\n" + marks;
+  script += fmt::format(R"(unset grid
 set xrange [-0.5:{right}]
 set yrange [{bottom}:-0.5]
 set xtics ({epochs})

@@ -4,6 +4,7 @@
 #include <algorithm>    // std::clamp, std::max, std::min
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
+#include <set>          // std::set
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <vector>       // std::vector
@@ -56,11 +57,37 @@ inline std::string subject_title(Mode mode, std::string_view what, std::int64_t 
                      metric.empty() ? "" : ", ", metric);
 }
 
+/// Commands for a grey band behind border layers, which see nothing new, and the word.
+inline std::string border_commands(const std::vector<std::string>& layers,
+                                   const std::set<std::string>& border, const PlotStyle& style) {
+  std::string commands;
+  const auto is_border = [&](std::size_t i) { return border.count(layers[i]) > 0; };
+  for (std::size_t begin = 0; begin < layers.size(); ++begin) {
+    if (!is_border(begin)) continue;
+    std::size_t end = begin;
+    while (end + 1 < layers.size() && is_border(end + 1)) ++end;
+    if (commands.empty()) {
+      commands += fmt::format(
+          "set label 2 'border' at first {}, graph 0.97 left front font '{},{}' textcolor "
+          "'#666666'\n",
+          static_cast<double>(begin) - 0.4, style.font, style.font_size);
+    }
+    commands += fmt::format(
+        "set object rectangle from first {}, graph 0 to first {}, graph 1 behind "
+        "fillcolor '#ececec' fillstyle solid noborder\n",
+        static_cast<double>(begin) - 0.5, static_cast<double>(end) + 0.5);
+    begin = end;
+  }
+  return commands;
+}
+
 /// The script that draws a value a layer to gnuplot's stdout: one picture, or, as a GIF, an
 /// animation of several. All have the same axes.
+/// @param border names of border layers
 inline std::string layer_script(const PictureKind& kind, const PlotStyle& style, Mode mode,
                                 const PlotSubject& subject, const std::vector<std::string>& layers,
-                                const std::vector<PlotFrame>& frames) {
+                                const std::vector<PlotFrame>& frames,
+                                const std::set<std::string>& border = {}) {
   const PlotSize size = plot_size(layers, style, &kind == &gif_picture ? 1600 : 4000);
   const std::size_t step = label_step(layers.size(), size.width - 9 * style.em(), 1.1 * style.em());
   const auto most_letters =
@@ -77,6 +104,7 @@ inline std::string layer_script(const PictureKind& kind, const PlotStyle& style,
   script += fmt::format("set xrange [-0.6:{}]\nset xtics rotate by 90 right ({})\n",
                         static_cast<double>(layers.size()) - 0.4,
                         place_labels(layers, step, most_letters));
+  script += border_commands(layers, border, style);
   for (const PlotFrame& frame : frames) {
     script += title_command(
         style, size, subject_title(mode, readable(subject.quantity), frame.epoch, frame.metric));

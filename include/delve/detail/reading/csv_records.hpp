@@ -2,10 +2,12 @@
 #pragma once
 
 #include <algorithm>    // std::any_of
+#include <cmath>        // std::llround
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <map>          // std::map
 #include <optional>     // std::optional
+#include <set>          // std::set
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <utility>      // std::move, std::pair
@@ -17,6 +19,7 @@
 #include <delve/detail/reading/value_name.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/statistics.hpp>
@@ -73,6 +76,54 @@ inline std::vector<LayerColumns> layers_of(const CsvTable& table,
   return all;
 }
 
+/// The columns of a layer's receptive field. There is one of `most`.
+struct FieldColumns {
+  std::string layer;
+  std::size_t most;
+  std::optional<std::size_t> least;
+  std::optional<std::size_t> border;
+
+  /// What a row says; nothing where it says nothing. An axis in the place of all.
+  [[nodiscard]] std::optional<LayerField> in(const CsvTable::Row& row) const {
+    const auto number = [&](std::optional<std::size_t> column) {
+      return column ? number_of_cell(row.cells[*column]) : missing_value();
+    };
+    if (is_nan(number(most)) && is_nan(number(border))) return std::nullopt;
+    LayerField field;
+    field.layer = layer;
+    field.is_border = number(border) == 1;
+    AxisField& axis = field.axes.emplace_back();
+    const auto length = [&](double value) -> std::optional<std::int64_t> {
+      if (!is_finite(value)) return std::nullopt;
+      return std::llround(value);
+    };
+    axis.most = length(number(most));
+    axis.least = length(number(least));
+    if (is_nan(number(most))) axis.unknown = "unknown";
+    return field;
+  }
+};
+
+/// Those of a table, in the order of their columns.
+inline std::vector<FieldColumns> field_columns(const CsvTable& table) {
+  std::map<std::string, std::size_t> places;
+  for (std::size_t i = 1; i < table.header.size(); ++i) places.emplace(table.header[i], i);
+  const auto place = [&](const std::string& name) -> std::optional<std::size_t> {
+    const auto found = places.find(name);
+    if (found == places.end()) return std::nullopt;
+    return found->second;
+  };
+  std::vector<FieldColumns> all;
+  const std::string prefix = field_name(kMostField, "");
+  for (std::size_t i = 1; i < table.header.size(); ++i) {
+    if (table.header[i].rfind(prefix, 0) != 0) continue;
+    const std::string layer = table.header[i].substr(prefix.size());
+    all.push_back(
+        {layer, i, place(field_name(kLeastField, layer)), place(field_name(kBorder, layer))});
+  }
+  return all;
+}
+
 /// A cell that holds text where a number was expected.
 struct BadCell {
   std::size_t line;
@@ -114,9 +165,16 @@ inline std::vector<BadCell> bad_cells(const CsvTable& table) {
 inline std::vector<EpochRecord> records_of(const CsvTable& table, const std::string& name) {
   require_epoch_column(table, name);
   const std::vector<LayerColumns> layers = layers_of(table, columns_of_numbers(table));
+  const std::vector<FieldColumns> fields = field_columns(table);
+  std::set<std::size_t> of_fields;
+  for (const FieldColumns& field : fields) {
+    of_fields.insert(field.most);
+    if (field.least) of_fields.insert(*field.least);
+    if (field.border) of_fields.insert(*field.border);
+  }
   std::vector<std::size_t> scalars;
   for (std::size_t i = 1; i < table.header.size(); ++i) {
-    if (!stat_column(table.header[i])) scalars.push_back(i);
+    if (of_fields.count(i) == 0 && !stat_column(table.header[i])) scalars.push_back(i);
   }
   std::map<std::int64_t, EpochRecord> records;
   for (const CsvTable::Row& row : table.rows) {
@@ -134,6 +192,11 @@ inline std::vector<EpochRecord> records_of(const CsvTable& table, const std::str
         any = any || !is_nan(values.values.back().value);
       }
       if (any) record.layers.push_back(std::move(values));
+    }
+    for (const FieldColumns& columns : fields) {
+      if (std::optional<LayerField> field = columns.in(row)) {
+        record.fields.push_back(*std::move(field));
+      }
     }
     records.insert_or_assign(record.epoch, std::move(record));
   }

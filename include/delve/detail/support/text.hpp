@@ -4,11 +4,16 @@
 #include <algorithm>     // std::count_if, std::min, std::replace_if
 #include <cctype>        // std::isdigit
 #include <charconv>      // std::from_chars
-#include <cstddef>       // std::size_t
+#include <cstddef>       // std::ptrdiff_t, std::size_t
+#include <cstdint>       // std::int64_t
 #include <optional>      // std::optional
 #include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::errc
+#include <vector>        // std::vector
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>  // fmt::join
 
 namespace delve::detail {
 
@@ -99,6 +104,15 @@ inline bool is_before(std::string_view a, std::string_view b) {
     text += digits[i];
   }
   return text;
+}
+
+/// "a, b, c and 7 more"; all of them where that leaves out no more than one.
+[[nodiscard]] inline std::string first_of(const std::vector<std::string>& names, std::size_t count,
+                                          std::string_view where_the_others_are = "") {
+  if (names.size() <= count + 1) return fmt::format("{}", fmt::join(names, ", "));
+  const auto end = names.begin() + static_cast<std::ptrdiff_t>(count);
+  return fmt::format("{} and {} more{}", fmt::join(names.begin(), end, ", "), names.size() - count,
+                     where_the_others_are);
 }
 
 }  // namespace delve::detail

@@ -10,6 +10,7 @@
 
 #include <delve/detail/tracking/observed_layer.hpp>
 #include <delve/detail/tracking/problems.hpp>
+#include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 
@@ -75,6 +76,27 @@ inline void review_missing_layers(const EpochRecord& record,
       "saw data in training and none in evaluation, while other layers did. Likely causes: in "
       "eval() a fused operator does its work (torch._transformer_encoder_layer_fwd), or it is used "
       "in training alone");
+}
+
+/// Reports where receptive fields could not be had.
+/// @param found_any whether any layer ever had an input with positions
+inline void review_fields(const std::vector<LayerField>& fields, bool found_any,
+                          Problems& problems) {
+  if (!found_any) {
+    problems.tell_once("receptive fields",
+                       "receptive_field: no tracked layer was called with an input that has an "
+                       "axis of positions, as pictures and series have; there are no receptive "
+                       "fields");
+  }
+  for (const LayerField& layer : fields) {
+    for (const AxisField& axis : layer.axes) {
+      if (axis.unknown.empty()) continue;
+      problems.tell_once("receptive fields of " + axis.unknown,
+                         fmt::format("receptive_field: what {} reads is not known, and so no "
+                                     "receptive field of {} and what follows",
+                                     axis.unknown, layer.layer));
+    }
+  }
 }
 
 /// Reports what a reader of the record must know to trust it, once for each layer.

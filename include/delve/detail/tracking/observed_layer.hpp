@@ -18,6 +18,7 @@
 
 #include <delve/covariance.hpp>
 #include <delve/detail/hooks/module_reference.hpp>
+#include <delve/detail/hooks/probe_scope.hpp>
 #include <delve/detail/sums/memory.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tracking/measurement.hpp>
@@ -26,6 +27,7 @@
 #include <delve/detail/tracking/random_rows.hpp>
 #include <delve/detail/tracking/settings.hpp>
 #include <delve/detail/tracking/stream.hpp>
+#include <delve/detail/tracking/training_fields_base.hpp>
 #include <delve/features.hpp>
 #include <delve/forward_call.hpp>
 #include <delve/layer_kind.hpp>
@@ -133,6 +135,7 @@ class ObservedLayer {
   [[nodiscard]] bool has_module() const { return module_.has_value(); }
   /// Needs has_module().
   [[nodiscard]] const ModuleReference& module() const { return *module_; }
+  [[nodiscard]] const ModuleReference& root() const { return *root_; }
   /// The suffix of a part; empty for a whole layer.
   [[nodiscard]] const std::string& part() const { return part_; }
   /// Whether it is a part that never ran.
@@ -147,6 +150,9 @@ class ObservedLayer {
 
   /// The same for an output that no module gave.
   void take(const at::Tensor& output, Mode mode) noexcept;
+
+  /// Shows a forward to what finds receptive fields, unless it is not counted.
+  void show(const ForwardCall& call, TrainingFieldsBase& fields) const noexcept;
 
   /// Whether data came since the last epoch ended.
   [[nodiscard]] bool has_news() const;
@@ -185,6 +191,7 @@ class ObservedLayer {
   const std::string name_;
   const OutputLayout layout_;
   std::string part_;
+  const LayerKind* kind_ = nullptr;  // of a whole layer with a module
   std::optional<ModuleReference> module_;
   std::optional<ModuleReference> root_;
   const std::shared_ptr<Observation> observation_;
@@ -203,6 +210,7 @@ template <typename Scalar>
 ObservedLayer<Scalar>::ObservedLayer(const FoundLayer& layer,
                                      std::shared_ptr<Observation> observation)
     : ObservedLayer(layer.name, layer.kind->layout(layer.module), std::move(observation)) {
+  kind_ = layer.kind;
   module_.emplace(layer.module);
   root_.emplace(layer.root);
 }
@@ -234,8 +242,19 @@ std::optional<std::int64_t> ObservedLayer<Scalar>::order() const {
 
 template <typename Scalar>
 void ObservedLayer<Scalar>::take(const ForwardCall& call) noexcept {
+  if (probes_of_thread() > 0) return;
   guarded([&] {
     if (const std::optional<Mode> mode = mode_of(call)) take_rows(call.outputs, *mode);
+  });
+}
+
+template <typename Scalar>
+void ObservedLayer<Scalar>::show(const ForwardCall& call,
+                                 TrainingFieldsBase& fields) const noexcept {
+  if (probes_of_thread() > 0) return;
+  if (const auto guard = innermost_mode(*observation_->switches); guard && !guard->mode) return;
+  module_->visit([&](const ModuleView& module) {
+    fields.layer_ran(root_->address(), name_, *kind_, module, call);
   });
 }
 

@@ -14,19 +14,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <delve/detail/support/text.hpp>
+
 namespace delve::detail {
 
 /// Of many names, how many a message has.
 constexpr std::size_t kNamesHeard = 3;
-
-/// "a, b, c and 7 more"; all of them where that leaves out no more than one.
-inline std::string first_of(const std::vector<std::string>& names, std::size_t count,
-                            std::string_view where_the_others_are = "") {
-  if (names.size() <= count + 1) return fmt::format("{}", fmt::join(names, ", "));
-  const auto end = names.begin() + static_cast<std::ptrdiff_t>(count);
-  return fmt::format("{} and {} more{}", fmt::join(names.begin(), end, ", "), names.size() - count,
-                     where_the_others_are);
-}
 
 /// The one place for all that went wrong and did not stop the training. Each problem is told once.
 /// Thread-safe.

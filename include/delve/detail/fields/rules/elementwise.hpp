@@ -22,6 +22,12 @@ inline Trace first(const TracedCall& call, std::size_t output) {
   return detail::elementwise({trace}, call.outputs[output].sizes(), call.full_name());
 }
 
+/// where(condition, a, b); of a condition alone it finds places.
+inline Trace where(const TracedCall& call, std::size_t output) {
+  if (call.arguments.size() < 2) return call.unknown(call.outputs[output]);
+  return elementwise(call, output);
+}
+
 /// copy_(input, source): nothing of what was there stays.
 inline Trace copy(const TracedCall& call, std::size_t output) {
   return detail::elementwise({call.trace(1)}, call.outputs[output].sizes(), call.full_name());

@@ -33,14 +33,22 @@ inline Trace along_dim(const TracedCall& call, std::size_t output) {
   return mixed_along(call, output, {call.number(1, 0)});
 }
 
+/// One half of an axis times the sigmoid of the other.
+inline Trace glu(const TracedCall& call, std::size_t output) {
+  Trace trace = *call.trace(0);
+  const std::int64_t place = wrapped(call.number(1, -1), trace.rank());
+  trace.mix(place);
+  trace.dim(place) = plain_dim(call.outputs[output].size(place));
+  return trace;
+}
+
 /// A sum, mean or maximum over axes: argument 1 has them, and all are meant where it is none.
 inline Trace reduction(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
+  if (call.argument(1).isTensor()) return elementwise(call, output);  // max(a, b)
   if (call.trace(0) == nullptr) return call.unknown(result);
   Trace trace = *call.trace(0);
-  std::vector<std::int64_t> places;
-  // max(a, b) is another operator; and where nothing is left, the number may be a type.
-  if (call.argument(1).isTensor()) return elementwise(call, output);
+  std::vector<std::int64_t> places;  // where nothing is left, the number may be a type
   for (const std::int64_t place : call.numbers(1)) {
     if (result.dim() > 0) places.push_back(wrapped(place, trace.rank()));
   }
@@ -55,7 +63,7 @@ inline Trace reduction(const TracedCall& call, std::size_t output) {
       continue;
     }
     for (Factor& factor : trace.dim(place).factors) factor.size = 1;
-    trace.dim(place).extra = 0;
+    trace.dim(place).before = trace.dim(place).behind = 0;
   }
   if (trace.rank() != result.dim()) return call.unknown(result);
   return trace;
@@ -75,7 +83,7 @@ inline Trace recurrent(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
   if (call.trace(0) == nullptr || call.trace(0)->rank() < 2) return call.unknown(result);
   Trace trace = *call.trace(0);
-  const bool is_packed = call.argument(1).isTensor() && call.argument(2).isTensorList();
+  const bool is_packed = call.argument(3).isTensorList();  // else the weights come before it
   trace.mix(trace.rank() - 1);
   if (is_packed) return call.unknown(result);
   const std::int64_t series = trace.rank() == 3 && call.flag(8) ? 1 : 0;

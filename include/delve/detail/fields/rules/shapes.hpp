@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>  // std::find, std::max, std::min
-#include <cmath>      // std::floor
 #include <cstddef>    // std::size_t
 #include <cstdint>    // std::int64_t
 #include <optional>   // std::optional
@@ -72,8 +71,14 @@ inline Trace sliced(const TracedCall& call, std::size_t output, std::int64_t pla
                     std::int64_t start, std::int64_t step) {
   Trace trace = *call.trace(0);
   const std::int64_t size = call.outputs[output].size(place);
-  const Dim& dim = trace.dim(place);
+  Dim& dim = trace.dim(place);
   if (size == dim.size() && step == 1) return trace;
+  const bool is_without_extra =
+      dim.has_extra() && start == dim.before && start + size == dim.size() - dim.behind;
+  if (is_without_extra && step == 1) {
+    dim.before = dim.behind = 0;
+    return trace;
+  }
   read_along(trace, place, strided(start, step), size, call.full_name());
   return trace;
 }
@@ -89,6 +94,7 @@ inline Trace slice(const TracedCall& call, std::size_t output) {
 
 /// narrow(input, dim, start, length)
 inline Trace narrow(const TracedCall& call, std::size_t output) {
+  if (!call.argument(2).isInt()) return call.unknown(call.outputs[output]);
   const Trace& trace = *call.trace(0);
   const std::int64_t place = wrapped(call.number(1, 0), trace.rank());
   return sliced(call, output, place, wrapped(call.number(2, 0), trace.dim(place).size()), 1);
@@ -105,12 +111,15 @@ inline Trace split(const TracedCall& call, std::size_t output) {
 inline Trace picked(const TracedCall& call, std::int64_t place, std::int64_t index) {
   Trace trace = *call.trace(0);
   const Dim dim = trace.dim(place);
+  const bool is_extra = index < dim.before || index >= dim.size() - dim.behind;
   for (const Factor& factor : dim.factors) {
     if (factor.axis < 0) continue;
     Field& field = trace.field(factor.axis);
     if (dim.is_one_axis()) {
-      field = after(field, strided(index, 1), call.full_name());
-    } else if (!(field.everything && !field.most && !field.least)) {
+      field = after(field, strided(index, 1), 1, call.full_name());
+    } else if (field.everything && (is_extra || !field.least)) {
+      field = seeing_everything(field);  // a class token has only what was mixed into it
+    } else {
       field = lost(call.full_name());
     }
   }
@@ -119,7 +128,8 @@ inline Trace picked(const TracedCall& call, std::int64_t place, std::int64_t ind
 }
 
 /// select(input, dim, index)
-inline Trace select(const TracedCall& call, std::size_t /*output*/) {
+inline Trace select(const TracedCall& call, std::size_t output) {
+  if (!call.argument(2).isInt()) return call.unknown(call.outputs[output]);
   const std::int64_t place = wrapped(call.number(1, 0), call.trace(0)->rank());
   return picked(call, place, wrapped(call.number(2, 0), call.trace(0)->dim(place).size()));
 }
@@ -147,7 +157,8 @@ inline Trace joined_positions(const TracedCall& call, std::int64_t place, std::i
     return trace;
   }
   if (traced.size() == 1) {
-    dim.extra = size - (dim.size() - dim.extra);
+    dim.behind += size - dim.size() - before;
+    dim.before += before;
     return trace;
   }
   // Of several, a table of all positions, if all have the same stride.
@@ -169,10 +180,9 @@ inline Trace joined_positions(const TracedCall& call, std::int64_t place, std::i
       least.push_back(part->field(axis).least->at(i));
     }
   }
-  const double advance = trace.field(axis).most->stride() * static_cast<double>(size);
-  if (advance != std::floor(advance)) return call.unknown(call.outputs[0]);
-  trace.field(axis).most = FieldMap(static_cast<std::int64_t>(advance), std::move(most));
-  trace.field(axis).least = FieldMap(static_cast<std::int64_t>(advance), std::move(least));
+  const Ratio stride = trace.field(axis).most->exact_stride();
+  trace.field(axis).most = FieldMap(stride, std::move(most));
+  trace.field(axis).least = FieldMap(stride, std::move(least));
   dim.factors[0].size = size;
   for (int other = 0; other < trace.axes(); ++other) {
     for (std::size_t i = 1; other != axis && i < traced.size(); ++i) {
@@ -264,7 +274,12 @@ inline Trace roll(const TracedCall& call, std::size_t output) {
   if (places.empty()) return call.unknown(call.outputs[output]);
   for (std::size_t i = 0; i < places.size(); ++i) {
     const std::int64_t place = wrapped(places[i], trace.rank());
-    const std::int64_t size = trace.dim(place).size();
+    const Dim& dim = trace.dim(place);
+    const std::int64_t size = dim.size();
+    if (dim.is_one_axis()) {
+      Field& field = trace.field(dim.factors[0].axis);
+      field = bounded(field, size);
+    }
     read_along(trace, place, rolled(size, shifts[i]), size, call.full_name());
   }
   return trace;

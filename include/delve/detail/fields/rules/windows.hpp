@@ -104,7 +104,7 @@ Trace adaptive_pool(const TracedCall& call, std::size_t output) {
     if (behind == 1 && before > 1) {
       trace.mix(place);
       for (Factor& factor : trace.dim(place).factors) factor.size = 1;
-      trace.dim(place).extra = 0;
+      trace.dim(place).before = trace.dim(place).behind = 0;
     } else {
       read_along(trace, place, adaptive(before, behind), behind, call.full_name());
     }
@@ -193,6 +193,22 @@ inline Trace pixel_shuffle(const TracedCall& call, std::size_t output) {
   const IndexMap map = call.name == "pixel_shuffle" ? repeated(times) : window(times, times, 0, 1);
   for (const std::int64_t place : {rank - 2, rank - 1}) {
     read_along(trace, place, map, result.size(place), call.full_name());
+  }
+  return trace;
+}
+
+/// max_unpool2d(input, indices, output_size, …): each number goes back to one of the places that it
+/// was the largest of. Only where windows did not overlap, so that the sizes divide.
+template <std::size_t Count>
+Trace unpool(const TracedCall& call, std::size_t output) {
+  const at::Tensor& result = call.outputs[output];
+  if (call.trace(0) == nullptr) return call.unknown(result);
+  Trace trace = *call.trace(0);
+  for (std::size_t i = 0; i < Count; ++i) {
+    const std::int64_t place = trace.rank() - static_cast<std::int64_t>(Count - i);
+    const std::int64_t times = result.size(place) / trace.dim(place).size();
+    if (times * trace.dim(place).size() != result.size(place)) return call.unknown(result);
+    read_along(trace, place, repeated(times), result.size(place), call.full_name());
   }
   return trace;
 }

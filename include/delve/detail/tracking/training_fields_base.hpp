@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>  // std::atomic
+#include <memory>  // std::unique_ptr
+#include <string>  // std::string
+#include <vector>  // std::vector
+
+#include <delve/forward_call.hpp>
+#include <delve/layer_field.hpp>
+#include <delve/layer_kind.hpp>
+#include <delve/module_view.hpp>
+
+namespace delve::detail {
+
+/// Finds receptive fields while a network trains. Thread-safe. What does it is in
+/// fields/training_fields.hpp, and made known by receptive_field.hpp: a tracker without them need
+/// not include it.
+class TrainingFieldsBase {
+ public:
+  TrainingFieldsBase() = default;
+  TrainingFieldsBase(const TrainingFieldsBase&) = delete;
+  TrainingFieldsBase& operator=(const TrainingFieldsBase&) = delete;
+  virtual ~TrainingFieldsBase() = default;
+
+  /// Watches this thread, where a network with this root probably runs.
+  virtual void expect(const void* root) = 0;
+
+  /// To be called by the layer's hook.
+  /// @param root the network that it belongs to
+  virtual void layer_ran(const void* root, const std::string& name, const LayerKind& kind,
+                         const ModuleView& module, const ForwardCall& call) noexcept = 0;
+
+  /// Ends what is being watched.
+  /// @return the rows that came since the last call, of each size of input once
+  virtual std::vector<LayerField> take_news() = 0;
+
+  /// Whether any layer ever had an input with positions.
+  [[nodiscard]] virtual bool found_any() const = 0;
+};
+
+using TrainingFieldsFactory = std::unique_ptr<TrainingFieldsBase> (*)();
+
+/// nullptr where receptive_field.hpp is not part of the program.
+inline std::atomic<TrainingFieldsFactory>& training_fields_factory() {
+  static std::atomic<TrainingFieldsFactory> factory{nullptr};
+  return factory;
+}
+
+}  // namespace delve::detail
