@@ -335,8 +335,7 @@ TEST_CASE("Operators read what their definition says", "[fields]") {
   CHECK(field([&](const auto& x) {
           return torch::max(constant.to(torch::kFloat), conv(x, 5, 1, 2, 1));
         }) == Range{5, 5});
-  CHECK(field([&](const auto& x) { return at::normal(conv(x, 5, 1, 2, 1), 1.); }) ==
-        Range{5, 5});
+  CHECK(field([&](const auto& x) { return at::normal(conv(x, 5, 1, 2, 1), 1.); }) == Range{5, 5});
   CHECK(field([&](const auto& x) {
           return torch::where(x > 0, conv(x, 5, 1, 2, 1), conv(x, 7, 1, 3, 1));
         }) == Range{1, 7});

@@ -18,6 +18,7 @@
 #include <delve/detail/os/growing_file.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
 #include <delve/detail/support/numbers.hpp>
+#include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
