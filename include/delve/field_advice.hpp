@@ -87,10 +87,9 @@ namespace detail {
 /// "7", "11 to 43", "everything (43)", "11 to everything (43)", "unknown (aten::fft_rfft)".
 inline std::string field_text(const AxisField& axis) {
   if (!axis.unknown.empty()) return fmt::format("unknown ({})", axis.unknown);
-  const std::string most = axis.most ? fmt::to_string(*axis.most)
-                           : axis.largest_finite > 0
-                               ? fmt::format("everything ({})", axis.largest_finite)
-                               : "everything";
+  std::string most = axis.most                 ? fmt::to_string(*axis.most)
+                     : axis.largest_finite > 0 ? fmt::format("everything ({})", axis.largest_finite)
+                                               : "everything";
   if (!axis.least || axis.least == axis.most) return most;
   return fmt::format("{} to {}", *axis.least, most);
 }
