@@ -185,13 +185,58 @@ void walk_resnet(const std::vector<int>& blocks,
 
 }  // namespace
 
-TEST_CASE("Fields of ResNet18 are those of all its paths", "[fields]") {
+namespace {
+
+/// Least and most of each convolution behind the stem.
+std::map<std::string, Range> ranges_of_paths(const std::vector<int>& blocks) {
   std::map<std::string, Range> expected;
-  walk_resnet({2, 2, 2, 2}, [&](const std::string& name, const std::vector<Step>& steps) {
+  walk_resnet(blocks, [&](const std::string& name, const std::vector<Step>& steps) {
     const std::int64_t field = field_of(steps);
     const auto [known, is_new] = expected.emplace(name, Range{field, field});
     known->second = {std::min(known->second.first, field), std::max(known->second.second, field)};
   });
+  return expected;
+}
+
+/// ResNet of basic blocks, narrow.
+struct DeepResNetImpl : nn::Module {
+  nn::Sequential body;
+
+  explicit DeepResNetImpl(const std::vector<int>& blocks) {
+    body->push_back("conv1", nn::Conv2d(nn::Conv2dOptions(3, 4, 7).stride(2).padding(3)));
+    body->push_back("pool", nn::MaxPool2d(nn::MaxPool2dOptions(3).stride(2).padding(1)));
+    std::int64_t in = 4;
+    for (std::size_t stage = 0; stage < blocks.size(); ++stage) {
+      const std::int64_t out = std::int64_t{4} << stage;
+      for (int block = 0; block < blocks[stage]; ++block) {
+        const std::string name = "layer" + std::to_string(stage + 1) + "-" + std::to_string(block);
+        body->push_back(std::string(name),
+                        examples::BasicBlock(in, out, stage > 0 && block == 0 ? 2 : 1));
+        in = out;
+      }
+    }
+    register_module("body", body);
+  }
+  torch::Tensor forward(const torch::Tensor& x) { return body->forward(x); }
+};
+
+}  // namespace
+
+TEST_CASE("Fields of ResNet34 are those of all its 65,536 paths", "[fields]") {
+  const std::vector<int> blocks = {3, 4, 6, 3};
+  const std::map<std::string, Range> expected = ranges_of_paths(blocks);
+  REQUIRE(expected.size() == 35);
+  DeepResNetImpl model(blocks);
+  const ReceptiveFields fields = receptive_fields(model, torch::randn({1, 3, 64, 64}));
+  for (const auto& [name, range] : expected) {
+    CAPTURE(name);
+    CHECK(ranges(row(fields, "body-" + name)) == std::vector<Range>{range, range});
+  }
+  CHECK(fields.largest_finite == std::vector<std::int64_t>{899, 899});
+}
+
+TEST_CASE("Fields of ResNet18 are those of all its paths", "[fields]") {
+  const std::map<std::string, Range> expected = ranges_of_paths({2, 2, 2, 2});
   REQUIRE(expected.size() == 19);
   examples::ResNet18 model{examples::ResNetOptions()};
   const ReceptiveFields fields = receptive_fields(model, torch::randn({1, 3, 64, 64}));
