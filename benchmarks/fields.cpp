@@ -29,6 +29,7 @@ double median(std::vector<double> values) {
 
 void measure(std::string_view name, bool early_downsampling, std::int64_t size, int rounds) {
   examples::ResNet18 model(examples::ResNetOptions().early_downsampling(early_downsampling));
+  model->eval();
   const torch::Tensor input = torch::randn({1, 3, size, size});
   std::vector<double> plain, found;
   std::size_t removals = 0;
