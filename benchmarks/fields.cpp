@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// What receptive fields cost before a training, and a training while they are looked for: beside a
-// plain forward, in turns.
+// What receptive fields cost before a training: beside a plain forward, in turns.
 
-#include <algorithm>    // std::nth_element
-#include <cstddef>      // std::ptrdiff_t
+#include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <string_view>  // std::string_view
 #include <vector>       // std::vector
@@ -21,11 +19,7 @@
 
 namespace {
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
+using benchmarks::median;
 
 void measure(std::string_view name, bool early_downsampling, std::int64_t size, int rounds) {
   examples::ResNet18 model(examples::ResNetOptions().early_downsampling(early_downsampling));

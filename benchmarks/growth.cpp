@@ -3,7 +3,7 @@
 // How costs grow with the width of a layer, the data points of a batch and the number of layers, as
 // tables for growth.gp.
 
-#include <algorithm>    // std::max, std::nth_element
+#include <algorithm>    // std::max
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <cstdio>       // std::FILE, std::fopen
@@ -29,17 +29,13 @@
 
 namespace {
 
+using benchmarks::median;
+
 struct Settings {
   std::filesystem::path output = "runs/benchmarks";
   std::int64_t widest = 4096;
   double seconds = 1;
 };
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// The median of at least three runs, and of as many as the time allows, after one to warm up.
 template <typename Action>

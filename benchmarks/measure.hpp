@@ -3,8 +3,9 @@
 
 // What the benchmarks have in common: a clock, and lines of JSON for table.py.
 
+#include <algorithm>    // std::nth_element
 #include <chrono>       // std::chrono::steady_clock
-#include <cstddef>      // std::size_t
+#include <cstddef>      // std::ptrdiff_t, std::size_t
 #include <cstdio>       // stdout
 #include <iterator>     // std::back_inserter
 #include <string>       // std::string
@@ -30,6 +31,12 @@ double seconds(const Action& action) {
   const Clock::time_point begin = Clock::now();
   action();
   return seconds_since(begin);
+}
+
+inline double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 /// One measurement, as a line of JSON. Names and texts must need no escaping.

@@ -3,13 +3,11 @@
 // What small models pay, whose own work is little: forward and backward without a tracker, with
 // one, and with one that records one of eight forwards, in turns.
 
-#include <algorithm>    // std::nth_element
-#include <cstddef>      // std::ptrdiff_t
 #include <cstdint>      // std::int64_t
 #include <functional>   // std::function
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::move
+#include <tuple>        // std::get
 #include <vector>       // std::vector
 
 #include <fmt/format.h>
@@ -27,17 +25,13 @@
 
 namespace {
 
+using benchmarks::median;
+
 struct Subject {
   std::string name;
   delve::Modules model;
   std::function<void()> step;  // forward and backward
 };
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 Subject linear(std::int64_t width, int layers, std::int64_t batch) {
   torch::nn::Sequential model;

@@ -84,6 +84,11 @@ struct FieldAdvice {
 
 namespace detail {
 
+/// "1 × 64 × 16 × 16"
+inline std::string shape_text(const std::vector<std::int64_t>& sizes) {
+  return fmt::format("{}", fmt::join(sizes, " × "));
+}
+
 /// "7", "11 to 43", "everything (43)", "11 to everything (43)", "unknown (aten::fft_rfft)".
 inline std::string field_text(const AxisField& axis) {
   if (!axis.unknown.empty()) return fmt::format("unknown ({})", axis.unknown);
@@ -137,14 +142,11 @@ inline FieldAdvice advise(const ReceptiveFields& fields) {
                    [](const StrideRemoval& a, const StrideRemoval& b) {
                      return a.multiplications < b.multiplications;
                    });
-  const auto sizes = [](const std::vector<std::int64_t>& numbers) {
-    return fmt::format("{}", fmt::join(numbers, " × "));
-  };
   std::vector<std::string>& say = advice.sentences;
   if (!unknown.empty()) {
     say.push_back(fmt::format("Receptive fields after {} are unknown.", unknown.front()));
   }
-  const std::string input = sizes(fields.input);
+  const std::string input = detail::shape_text(fields.input);
   if (advice.border.empty()) {
     if (unknown.empty()) {
       say.push_back(fmt::format("With an input of {}, no layer is a border layer.", input));
@@ -157,7 +159,8 @@ inline FieldAdvice advise(const ReceptiveFields& fields) {
   say.push_back(fmt::format(
       "An input of at least {} leaves no border layer. The largest receptive field is {} over a "
       "layer's shortest path, {} over all paths.",
-      sizes(advice.sizes.without_border), sizes(advice.sizes.lower), sizes(advice.sizes.upper)));
+      detail::shape_text(advice.sizes.without_border), detail::shape_text(advice.sizes.lower),
+      detail::shape_text(advice.sizes.upper)));
   constexpr std::size_t most_removals = 3;
   for (std::size_t i = 0; i < std::min(advice.removals.size(), most_removals); ++i) {
     const StrideRemoval& removal = advice.removals[i];
@@ -194,7 +197,7 @@ inline std::ostream& operator<<(std::ostream& out, const ReceptiveFields& fields
     for (const std::string& note : layer.notes) {
       remark.append(remark.empty() ? "" : "; ").append(note);
     }
-    rows.push_back({layer.layer, layer.kind, fmt::format("{}", fmt::join(layer.output, " × ")),
+    rows.push_back({layer.layer, layer.kind, detail::shape_text(layer.output),
                     detail::grouped(layer.parameters), detail::grouped(layer.multiplications),
                     detail::field_text(layer), remark});
     parameters += layer.parameters;
@@ -218,12 +221,9 @@ inline std::ostream& operator<<(std::ostream& out, const ReceptiveFields& fields
     out << line << '\n';
   }
   const FeasibleInputSizes sizes = feasible_input_sizes(fields);
-  const auto joined = [](const std::vector<std::int64_t>& numbers) {
-    return fmt::format("{}", fmt::join(numbers, " × "));
-  };
   out << fmt::format("Input {}; {} parameters, {} multiplications. No border layer from {} on.\n",
-                     joined(fields.input), detail::grouped(parameters),
-                     detail::grouped(multiplications), joined(sizes.without_border));
+                     detail::shape_text(fields.input), detail::grouped(parameters),
+                     detail::grouped(multiplications), detail::shape_text(sizes.without_border));
   return out;
 }
 

@@ -211,6 +211,8 @@ struct LayerKind {
   int end_row = 0;
   int rows_of = 0;  ///< 0: all rows
   bool is_table = false;
+  bool is_transposed = false;  ///< a convolution that is
+  bool is_cell = false;        ///< one step of a recurrent layer, whatever its family
   const std::vector<LayerPart>* parts = nullptr;  ///< what may run by itself; nullptr: nothing
   bool (*is_native)(const torch::nn::Module& module) = nullptr;
   TensorOf native_weight = nullptr;
@@ -315,8 +317,9 @@ LayerKind convolution(const std::string& name, int position_axes, const std::str
   const auto taking_the_usual = [](const std::string& any_op) {
     return ForwardOperator(any_op).input_at(0).weight_at(1).bias_at(2);
   };
-  return kind_with_bias<Impl>(name, LayerFamily::Convolution)
-      .positions(position_axes)
+  LayerKind kind = kind_with_bias<Impl>(name, LayerFamily::Convolution);
+  kind.is_transposed = is_transposed;
+  return kind.positions(position_axes)
       .run_by({taking_the_usual(op),
                taking_the_usual("aten::_convolution").where_flag(6, is_transposed),
                taking_the_usual("aten::convolution").where_flag(6, is_transposed)});
@@ -354,7 +357,9 @@ LayerKind cell(const std::string& name, const std::vector<std::string>& ops) {
   for (const std::string& op : ops) {
     operators.push_back(ForwardOperator(op).input_at(0).weight_at(2).bias_at(4));
   }
-  return LayerKind::of<Impl>(name, LayerFamily::Linear)
+  LayerKind kind = LayerKind::of<Impl>(name, LayerFamily::Linear);
+  kind.is_cell = true;
+  return kind
       .weight_is("weight_ih",
                  [](const torch::nn::Module& module) {
                    return dynamic_cast<const Impl&>(module).weight_ih;

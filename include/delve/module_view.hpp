@@ -86,6 +86,16 @@ class ModuleView {
     return children;
   }
 
+  /// Its own parameters, and those of all below it if wished. Some may be undefined.
+  [[nodiscard]] std::vector<torch::Tensor> parameters(bool recurse) const {
+    if (nn() != nullptr) return nn()->parameters(recurse);
+    std::vector<torch::Tensor> parameters;
+    for (const torch::Tensor parameter : script()->parameters(recurse)) {
+      parameters.push_back(parameter);
+    }
+    return parameters;
+  }
+
   /// Tells modules apart.
   [[nodiscard]] const void* address() const {
     return nn() != nullptr ? static_cast<const void*>(nn()) : script()->_ivalue().get();

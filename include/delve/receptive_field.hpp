@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::max, std::min, std::sort
-#include <cmath>        // std::floor
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <memory>       // std::make_unique
 #include <mutex>        // std::lock_guard
-#include <optional>     // std::optional
 #include <set>          // std::set
 #include <stdexcept>    // std::invalid_argument, std::runtime_error
 #include <string>       // std::string
@@ -17,8 +14,6 @@
 
 #include <ATen/Context.h>
 #include <ATen/core/Generator.h>
-#include <fmt/format.h>
-#include <fmt/ranges.h>  // fmt::join
 #include <torch/csrc/jit/api/module.h>
 #include <torch/nn/modules/container/any.h>
 
@@ -42,7 +37,7 @@ class EvalScope {
  public:
   explicit EvalScope(const Modules& modules) {
     for (const NamedModule& root : modules) remember(root.module);
-    for (const NamedModule& root : modules) set_below(root.module);
+    for (const NamedModule& root : modules) set(root.module, /*training=*/false);
   }
   EvalScope(const EvalScope&) = delete;
   EvalScope& operator=(const EvalScope&) = delete;
@@ -57,7 +52,6 @@ class EvalScope {
     for (const auto& [name, child] : module.children()) remember(child);
     modes_.emplace_back(module, module.is_training());
   }
-  static void set_below(const ModuleView& module) { set(module, /*training=*/false); }
   static void set(const ModuleView& module, bool training) {
     if (module.nn() != nullptr) {
       // A ModuleView only reads; what was handed in can be written.
@@ -90,13 +84,8 @@ class RandomScope {
 
  private:
   void keep_below(const ModuleView& module) {
-    const auto keep_that_of = [&](const torch::Tensor& parameter) {
+    for (const torch::Tensor& parameter : module.parameters(/*recurse=*/true)) {
       if (parameter.defined() && parameter.is_cuda()) keep(parameter.device());
-    };
-    if (module.nn() != nullptr) {
-      for (const torch::Tensor& parameter : module.nn()->parameters()) keep_that_of(parameter);
-    } else {
-      for (const torch::Tensor parameter : module.script()->parameters()) keep_that_of(parameter);
     }
   }
 
@@ -137,12 +126,13 @@ class FieldWatch {
   /// Once.
   template <typename Function>
   void run(const Function& forward) {
+    end_wait();  // of a forward that is none of ours
     {
       const WatchScope scope(recorder_.tracer());
       const ProbeScope probe;
       forward();
+      end_wait();
     }
-    end_wait();
     for (const RemovableHandle& hook : hooks_) hook.check();
     hooks_.clear();
   }
@@ -202,10 +192,6 @@ Modules modules_of(const Model& model) {
   } else {
     return Modules(model);
   }
-}
-
-inline std::string shape_text(const std::vector<std::int64_t>& shape) {
-  return fmt::format("{}", fmt::join(shape, " × "));
 }
 
 inline ReceptiveFields finished(const FieldWatch& watch, const std::vector<std::int64_t>& places) {
@@ -295,8 +281,9 @@ void add_if_alike(const Input& input, const torch::Tensor& first,
 ///     std::cout << delve::receptive_fields(model, torch::randn({1, 3, 32, 32}));
 ///
 /// All layers that a tracker would find by default, in the order of their forward; one that does
-/// not run comes last, without an output. Reads shapes and arguments, no data; costs little more
-/// than the forward. An operator that is not known makes what follows "unknown", by its name.
+/// not run comes last, without an output. Reads shapes and arguments, no data. Runs the forward
+/// twice, and where there are border layers once more for each downsampling; no tracker counts
+/// these forwards. An operator that is not known makes what follows "unknown", by its name.
 /// @param model a module, holder, shared_ptr, AnyModule or torch::jit::Module
 /// @param input (B, C, positions…) or (B, positions…, D): the first layer tells which axes are
 ///   positions. It is not written to

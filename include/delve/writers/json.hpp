@@ -137,8 +137,7 @@ inline std::string json_line(const EpochRecord& record) {
 /// "most" an axis. Layers come in the record's order; values and arrays by the names that they were
 /// asked for by. status is "ok", "no-data", "no-variance", "not-converged" or "statistic-failed".
 /// Numbers read back to the same double; a missing one is null, infinities are the texts "Infinity"
-/// and
-/// "-Infinity". Matrices are left out: NpyWriter has them. Needs nlohmann/json.
+/// and "-Infinity". Matrices are left out: NpyWriter has them. Needs nlohmann/json.
 ///
 /// Each epoch is appended, whole or, but for a kill, not at all. What could not be written is
 /// written with the next epoch, or at the end.

@@ -101,14 +101,8 @@ inline std::vector<std::int64_t> position_axes(const torch::Tensor& input) {
 
 inline std::int64_t parameter_count(const ModuleView& module) {
   std::int64_t count = 0;
-  if (module.nn() != nullptr) {
-    for (const torch::Tensor& parameter : module.nn()->parameters(/*recurse=*/false)) {
-      if (parameter.defined()) count += parameter.numel();
-    }
-  } else {
-    for (const torch::Tensor parameter : module.script()->parameters(/*recurse=*/false)) {
-      count += parameter.numel();
-    }
+  for (const torch::Tensor& parameter : module.parameters(/*recurse=*/false)) {
+    if (parameter.defined()) count += parameter.numel();
   }
   return count;
 }
@@ -121,22 +115,15 @@ inline std::int64_t multiplication_count(const LayerKind& kind, const ModuleView
   if (!weight.defined() || kind.is_table) return 0;
   if (weight.dim() == 1) return output.numel();
   if (kind.family == LayerFamily::Convolution) {
-    const bool is_transposed = kind.operators.front().name.find("transpose") != std::string::npos;
-    const torch::Tensor& many = is_transposed ? call.input : output;
+    const torch::Tensor& many = kind.is_transposed ? call.input : output;
     return many.numel() * (weight.numel() / weight.size(0));
   }
-  if (kind.family == LayerFamily::Linear && kind.operators.front().bias != 4) {
+  if (kind.family == LayerFamily::Linear && !kind.is_cell) {
     return output.numel() / weight.size(0) * weight.numel();
   }
   std::int64_t products = 0;  // recurrent: each row meets all matrices
-  if (module.nn() != nullptr) {
-    for (const torch::Tensor& parameter : module.nn()->parameters(false)) {
-      if (parameter.dim() == 2) products += parameter.numel();
-    }
-  } else {
-    for (const torch::Tensor parameter : module.script()->parameters(false)) {
-      if (parameter.dim() == 2) products += parameter.numel();
-    }
+  for (const torch::Tensor& parameter : module.parameters(/*recurse=*/false)) {
+    if (parameter.defined() && parameter.dim() == 2) products += parameter.numel();
   }
   return call.input.numel() / call.input.size(-1) * products;
 }
@@ -144,9 +131,8 @@ inline std::int64_t multiplication_count(const LayerKind& kind, const ModuleView
 /// The sizes of a convolution's kernel. None of a transposed one, of which each output sees a part.
 inline std::vector<std::int64_t> kernel_of(const LayerKind& kind, const ModuleView& module) {
   const torch::Tensor weight = kind.weight(module);
-  const bool is_convolution = kind.family == LayerFamily::Convolution && weight.defined() &&
-                              weight.dim() > 2 &&
-                              kind.operators.front().name.find("transpose") == std::string::npos;
+  const bool is_convolution = kind.family == LayerFamily::Convolution && !kind.is_transposed &&
+                              weight.defined() && weight.dim() > 2;
   return is_convolution ? weight.sizes().slice(2).vec() : std::vector<std::int64_t>();
 }
 

@@ -5,11 +5,9 @@
 #include <cmath>          // std::abs
 #include <cstddef>        // std::size_t
 #include <cstdint>        // std::int64_t
-#include <cstring>        // std::strncmp
 #include <exception>      // std::exception
 #include <optional>       // std::optional
 #include <string>         // std::string
-#include <string_view>    // std::string_view
 #include <unordered_map>  // std::unordered_map
 #include <utility>        // std::move, std::pair
 #include <vector>         // std::vector
@@ -72,9 +70,6 @@ class FieldTracer final : public OperatorWatcher {
     return std::nullopt;
   }
 
-  /// Has any input been given?
-  [[nodiscard]] bool has_input() const { return axes_ > 0; }
-
   /// Runs the rule of the operator that ended last once more: after an input of it was made known.
   void repeat_last() noexcept {
     try {
@@ -89,13 +84,13 @@ class FieldTracer final : public OperatorWatcher {
   void begin(const at::RecordFunction& function) noexcept override {
     try {
       const RecordedInputs inputs = recorded_inputs(function);
-      if (!is_libtorch_name(function.name())) {
+      if (!is_libtorch_operator(function)) {
         scopes_.push_back(traced_in(inputs));
         return;
       }
       call_ = {};
       ++call_number_;
-      call_.name = function.name() + kPrefix.size();
+      call_.name = function.name() + kLibtorchPrefix.size();
       is_in_place_ = call_.name.size() > 1 && call_.name.back() == '_' && call_.name[0] != '_';
       if (is_in_place_) call_.name.pop_back();
       for (const c10::IValue& value : inputs) {
@@ -113,8 +108,8 @@ class FieldTracer final : public OperatorWatcher {
 
   void end(const at::RecordFunction& function) noexcept override {
     try {
-      std::vector<at::Tensor> outputs = all_recorded_outputs(function);
-      if (is_libtorch_name(function.name())) {
+      std::vector<at::Tensor> outputs = recorded_outputs(function);
+      if (is_libtorch_operator(function)) {
         call_.outputs = std::move(outputs);
         apply();
       } else {
@@ -191,12 +186,6 @@ class FieldTracer final : public OperatorWatcher {
     return traces;
   }
 
-  static constexpr std::string_view kPrefix = "aten::";
-
-  static bool is_libtorch_name(const char* name) {
-    return std::strncmp(name, kPrefix.data(), kPrefix.size()) == 0;
-  }
-
   /// The tensors among arguments that descend from the input.
   [[nodiscard]] std::vector<const c10::TensorImpl*> traced_in(RecordedInputs inputs) const {
     std::vector<const c10::TensorImpl*> traced;
@@ -225,21 +214,6 @@ class FieldTracer final : public OperatorWatcher {
           std::find(inputs.begin(), inputs.end(), output.unsafeGetTensorImpl()) != inputs.end();
       if (is_input || !trace_of(output)) set(output, lost_trace(output.sizes(), axes_, name));
     }
-  }
-
-  /// Those in lists, too.
-  static std::vector<at::Tensor> all_recorded_outputs(const at::RecordFunction& function) {
-    const std::vector<c10::IValue>& all = function.outputs();
-    const std::size_t count = function.num_outputs();
-    std::vector<at::Tensor> tensors;
-    for (std::size_t i = all.size() <= count ? 0 : all.size() - count; i < all.size(); ++i) {
-      if (all[i].isTensor()) {
-        tensors.push_back(all[i].toTensor());
-      } else if (all[i].isTensorList()) {
-        for (const at::Tensor& tensor : all[i].toTensorVector()) tensors.push_back(tensor);
-      }
-    }
-    return tensors;
   }
 
   [[nodiscard]] bool is_pool() const { return call_.name.find("_pool") != std::string::npos; }

@@ -54,7 +54,12 @@ class TrainingFields final : public TrainingFieldsBase {
 
   std::vector<LayerField> take_news() override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    for (auto& [root, network] : networks_) end(network);
+    for (auto& [root, network] : networks_) {
+      end(network);
+      // No layer of it has positions: from here on no operator is looked at for it.
+      if (network.first.empty()) network.recorder.reset();
+    }
+    remove_watcher(nullptr);  // those that have died
     return std::exchange(news_, {});
   }
 
@@ -99,7 +104,7 @@ class TrainingFields final : public TrainingFieldsBase {
     const std::vector<LayerField>& rows = network.recorder->rows();
     news_.insert(news_.end(), rows.begin(), rows.end());
     network.recorder.reset();
-    remove_watcher(nullptr);  // those that have died
+    remove_watcher(nullptr);
   }
 
   /// Watches this thread, and no other: a tracer is for one.

@@ -5,7 +5,6 @@
 #include <atomic>       // std::memory_order_relaxed
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
-#include <cstring>      // std::strncmp
 #include <iterator>     // std::prev
 #include <memory>       // std::shared_ptr, std::unique_ptr, std::weak_ptr
 #include <string_view>  // std::string_view
@@ -69,13 +68,6 @@ class NestedScope {
  private:
   ThreadState& thread_;
 };
-
-/// Whether this is an operator of LibTorch's own. Others that are recorded are scopes that the
-/// user's program names, and its own operators: layers may run within these as they do without.
-inline bool is_libtorch_operator(const at::RecordFunction& function) {
-  constexpr std::string_view prefix = "aten::";
-  return std::strncmp(function.name(), prefix.data(), prefix.size()) == 0;
-}
 
 inline ThreadState& thread_state() {
   thread_local ThreadState state;

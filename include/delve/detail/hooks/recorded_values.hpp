@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>  // std::size_t
-#include <vector>   // std::vector
+#include <cstddef>      // std::size_t
+#include <cstring>      // std::strncmp
+#include <string_view>  // std::string_view
+#include <vector>       // std::vector
 
 #include <ATen/core/ivalue.h>
 #include <ATen/record_function.h>
@@ -34,13 +36,26 @@ inline RecordedInputs recorded_inputs(const at::RecordFunction& function) {
   return all.size() <= count ? all : all.slice(all.size() - count);
 }
 
-/// The tensors among the operator's results; none when its kernel threw. Valid in the end callback.
+/// Whether this is an operator of LibTorch's own. Others that are recorded are scopes that the
+/// user's program names, and its own operators: layers may run within these as they do without.
+constexpr std::string_view kLibtorchPrefix = "aten::";
+
+inline bool is_libtorch_operator(const at::RecordFunction& function) {
+  return std::strncmp(function.name(), kLibtorchPrefix.data(), kLibtorchPrefix.size()) == 0;
+}
+
+/// The tensors among the operator's results, those in lists, too; none when its kernel threw. Valid
+/// in the end callback.
 inline std::vector<at::Tensor> recorded_outputs(const at::RecordFunction& function) {
   const std::vector<c10::IValue>& all = function.outputs();
   const std::size_t count = function.num_outputs();
   std::vector<at::Tensor> tensors;
   for (std::size_t i = all.size() <= count ? 0 : all.size() - count; i < all.size(); ++i) {
-    if (all[i].isTensor()) tensors.push_back(all[i].toTensor());
+    if (all[i].isTensor()) {
+      tensors.push_back(all[i].toTensor());
+    } else if (all[i].isTensorList()) {
+      for (const at::Tensor& tensor : all[i].toTensorVector()) tensors.push_back(tensor);
+    }
   }
   return tensors;
 }

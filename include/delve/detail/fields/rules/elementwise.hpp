@@ -17,9 +17,7 @@ inline Trace elementwise(const TracedCall& call, std::size_t output) {
 
 /// Only the first argument counts, element by element.
 inline Trace first(const TracedCall& call, std::size_t output) {
-  const Trace* const trace = call.trace(0);
-  if (trace == nullptr) return call.unknown(call.outputs[output]);
-  return detail::elementwise({trace}, call.outputs[output].sizes(), call.full_name());
+  return detail::elementwise({call.trace(0)}, call.outputs[output].sizes(), call.full_name());
 }
 
 /// where(condition, a, b); of a condition alone it finds places.

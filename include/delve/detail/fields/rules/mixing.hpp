@@ -17,20 +17,12 @@
 
 namespace delve::detail::rules {
 
-/// Mixes the positions of axes that stay.
-inline Trace mixed_along(const TracedCall& call, std::size_t output,
-                         const std::vector<std::int64_t>& places) {
-  Trace trace = first(call, output);
-  for (const std::int64_t place : places) trace.mix(wrapped(place, trace.rank()));
-  return trace;
-}
-
-/// softmax, cumsum, …: dim is argument 1.
+/// softmax, cumsum, …: dim is argument 1, and stays.
 inline Trace along_dim(const TracedCall& call, std::size_t output) {
-  if (call.trace(0) == nullptr || !call.argument(1).isInt()) {
-    return call.unknown(call.outputs[output]);
-  }
-  return mixed_along(call, output, {call.number(1, 0)});
+  if (!call.argument(1).isInt()) return call.unknown(call.outputs[output]);
+  Trace trace = first(call, output);
+  trace.mix(wrapped(call.number(1, 0), trace.rank()));
+  return trace;
 }
 
 /// One half of an axis times the sigmoid of the other.
@@ -46,7 +38,6 @@ inline Trace glu(const TracedCall& call, std::size_t output) {
 inline Trace reduction(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
   if (call.argument(1).isTensor()) return elementwise(call, output);  // max(a, b)
-  if (call.trace(0) == nullptr) return call.unknown(result);
   Trace trace = *call.trace(0);
   std::vector<std::int64_t> places;  // where nothing is left, the number may be a type
   for (const std::int64_t place : call.numbers(1)) {
@@ -81,11 +72,11 @@ inline Trace norm(const TracedCall& call, std::size_t output) {
 /// has lost which row is when.
 inline Trace recurrent(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
-  if (call.trace(0) == nullptr || call.trace(0)->rank() < 2) return call.unknown(result);
+  if (call.trace(0)->rank() < 2) return call.unknown(result);
+  if (call.argument(3).isTensorList())
+    return call.unknown(result);  // packed; else weights are at 2
   Trace trace = *call.trace(0);
-  const bool is_packed = call.argument(3).isTensorList();  // else the weights come before it
   trace.mix(trace.rank() - 1);
-  if (is_packed) return call.unknown(result);
   const std::int64_t series = trace.rank() == 3 && call.flag(8) ? 1 : 0;
   trace.mix(series);
   if (output == 0) {
@@ -99,8 +90,9 @@ inline Trace recurrent(const TracedCall& call, std::size_t output) {
   return state;
 }
 
-/// lstm_cell, gru_cell, …(input, state or states, weights…): rows stay apart.
-inline Trace cell(const TracedCall& call, std::size_t output) {
+/// lstm_cell, gru_cell, …(input, state or states, weights…) and bilinear(a, b, weight, bias): the
+/// features of either are mixed, rows stay apart.
+inline Trace two_linear(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
   std::vector<Trace> parts;
   for (std::size_t place = 0; place < 2 && place < call.traces.size(); ++place) {

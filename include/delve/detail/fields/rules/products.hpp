@@ -65,7 +65,6 @@ inline Trace add_product(const TracedCall& call, std::size_t output) {
 /// input, weight (out, in), bias: every axis but the last is a batch.
 inline Trace linear(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
-  if (call.trace(0) == nullptr || call.trace(1) != nullptr) return call.unknown(result);
   Trace trace = *call.trace(0);
   remove_mixed(trace, trace.rank() - 1);
   if (result.dim() > trace.rank()) trace.dims.push_back(plain_dim(result.size(-1)));
@@ -122,26 +121,9 @@ inline Trace attention(const TracedCall& call, std::size_t output) {
 /// embedding(weight, indices)
 inline Trace embedding(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
-  if (call.trace(1) == nullptr || call.trace(0) != nullptr) return call.unknown(result);
   Trace trace = *call.trace(1);
   trace.dims.push_back(plain_dim(result.size(-1)));
   return trace;
-}
-
-/// bilinear(a, b, weight, bias)
-inline Trace bilinear(const TracedCall& call, std::size_t output) {
-  const at::Tensor& result = call.outputs[output];
-  std::vector<Trace> parts;
-  for (std::size_t place = 0; place < 2; ++place) {
-    if (call.trace(place) == nullptr) continue;
-    parts.push_back(*call.trace(place));
-    parts.back().mix(parts.back().rank() - 1);
-    parts.back().dims.back() = plain_dim(result.size(-1));
-  }
-  if (parts.empty()) return call.unknown(result);
-  std::vector<const Trace*> all;
-  for (const Trace& part : parts) all.push_back(&part);
-  return detail::elementwise(all, result.sizes(), call.full_name());
 }
 
 }  // namespace delve::detail::rules

@@ -21,9 +21,7 @@
 namespace delve::detail::rules {
 
 inline Trace reshape(const TracedCall& call, std::size_t output) {
-  const at::Tensor& result = call.outputs[output];
-  if (call.trace(0) == nullptr) return call.unknown(result);
-  return reshaped(*call.trace(0), result.sizes(), call.full_name());
+  return reshaped(*call.trace(0), call.outputs[output].sizes(), call.full_name());
 }
 
 inline Trace permuted(const Trace& trace, const std::vector<std::int64_t>& order) {
@@ -298,7 +296,6 @@ inline Trace flip(const TracedCall& call, std::size_t /*output*/) {
 /// index_select(input, dim, index): rows of an axis without positions stay what they are.
 inline Trace index_select(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
-  if (call.trace(0) == nullptr || call.trace(2) != nullptr) return call.unknown(result);
   Trace trace = *call.trace(0);
   const std::int64_t place = wrapped(call.number(1, 0), trace.rank());
   if (trace.dim(place).has_positions()) return call.unknown(result);

@@ -23,9 +23,7 @@ inline Trace convolve(const TracedCall& call, std::size_t output, bool is_transp
                       std::size_t dilation_at) {
   const at::Tensor& result = call.outputs[output];
   const at::Tensor weight = call.tensor(1);
-  if (call.trace(0) == nullptr || call.trace(1) != nullptr || !weight.defined()) {
-    return call.unknown(result);  // filters made of the input
-  }
+  if (!weight.defined()) return call.unknown(result);
   Trace trace = *call.trace(0);
   const auto count = static_cast<std::size_t>(weight.dim() - 2);
   const std::vector<std::int64_t> strides = call.numbers(3, count, 1);
@@ -66,7 +64,6 @@ inline Trace any_conv(const TracedCall& call, std::size_t output) {
 inline Trace pool(const TracedCall& call, std::size_t output, std::size_t count,
                   bool has_dilation) {
   const at::Tensor& result = call.outputs[output];
-  if (call.trace(0) == nullptr) return call.unknown(result);
   Trace trace = *call.trace(0);
   const std::vector<std::int64_t> kernels = call.numbers(1, count, 1);
   const std::vector<std::int64_t> paddings = call.numbers(3, count, 0);
@@ -95,7 +92,6 @@ Trace avg_pool(const TracedCall& call, std::size_t output) {
 template <std::size_t Count>
 Trace adaptive_pool(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
-  if (call.trace(0) == nullptr) return call.unknown(result);
   Trace trace = *call.trace(0);
   for (std::size_t i = 0; i < Count; ++i) {
     const std::int64_t place = trace.rank() - static_cast<std::int64_t>(Count - i);
@@ -135,7 +131,6 @@ inline Ratio step_of(const TracedCall& call, std::size_t axis, std::size_t count
 inline Trace interpolate(const TracedCall& call, std::size_t output, std::size_t count, int taps,
                          Alignment alignment, bool has_corners) {
   const at::Tensor& result = call.outputs[output];
-  if (call.trace(0) == nullptr) return call.unknown(result);
   Trace trace = *call.trace(0);
   for (std::size_t i = 0; i < count; ++i) {
     const std::int64_t place = trace.rank() - static_cast<std::int64_t>(count - i);
@@ -172,7 +167,7 @@ Trace interpolation(const TracedCall& call, std::size_t output) {
 
 /// repeat_interleave(input, repeats, dim)
 inline Trace repeat_interleave(const TracedCall& call, std::size_t output) {
-  if (call.trace(0) == nullptr || !call.argument(1).isInt() || !call.argument(2).isInt()) {
+  if (!call.argument(1).isInt() || !call.argument(2).isInt()) {
     return call.unknown(call.outputs[output]);
   }
   Trace trace = *call.trace(0);
@@ -202,7 +197,6 @@ inline Trace pixel_shuffle(const TracedCall& call, std::size_t output) {
 template <std::size_t Count>
 Trace unpool(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
-  if (call.trace(0) == nullptr) return call.unknown(result);
   Trace trace = *call.trace(0);
   for (std::size_t i = 0; i < Count; ++i) {
     const std::int64_t place = trace.rank() - static_cast<std::int64_t>(Count - i);
