@@ -22,6 +22,7 @@ struct VGGSettings : examples::PictureSettings {
   std::string model = "vgg16";
   bool amp = false;
   bool full = false;
+  bool probe = false;
 };
 
 void add_options(CLI::App& app, VGGSettings& settings) {
@@ -29,6 +30,7 @@ void add_options(CLI::App& app, VGGSettings& settings) {
   app.add_option("--model", settings.model, "Model, with or without batch normalisation")
       ->check(CLI::IsMember({"vgg16", "vgg16_bn"}))
       ->capture_default_str();
+  examples::add_probe_option(app, settings.probe);
   app.add_flag("--amp", settings.amp, "Compute in bfloat16 where that is safe");
   app.add_flag("--full", settings.full,
                "A whole training, for a GPU: of what is not given, 10 epochs, all pictures, and "
@@ -59,21 +61,23 @@ void run(const VGGSettings& settings) {
   torch::optim::Adam optimizer(model->parameters(),
                                torch::optim::AdamOptions(settings.learning_rate));
   const std::string savefile = (settings.output / settings.model).string();
-  delve::CheckLayerSat tracker(savefile, {"plotcsv", "console"}, model,
-                               delve::CheckLayerSatOptions().stats({"lsat", "idim"}));
+  auto tracker_options = delve::CheckLayerSatOptions().stats({"lsat", "idim"});
+  if (settings.probe) tracker_options.stats({"lsat", "idim", "probe"}).classes(examples::kClasses);
+  delve::CheckLayerSat tracker(savefile, {"plotcsv", "console"}, model, tracker_options);
 
   // Goes once through the data, and trains if there is an optimiser.
   const auto run_epoch = [&](const examples::Data& data, torch::optim::Optimizer* trained_by,
                              const std::string& label) {
     return examples::run_epoch(model, data, trained_by, settings.batch_size, label,
                                [&](const torch::Tensor& batch, examples::Score& score) {
+                                 const torch::Tensor classes = data.labels(batch);
+                                 const auto labels = tracker.labels(classes);
                                  torch::Tensor outputs;
                                  {
                                    const examples::Autocast autocast(device, settings.amp);
                                    outputs = model->forward(data.inputs(batch)).to(torch::kFloat);
                                  }
-                                 return examples::classification_loss(outputs, data.labels(batch),
-                                                                      score);
+                                 return examples::classification_loss(outputs, classes, score);
                                });
   };
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {

@@ -84,7 +84,8 @@ void run(const DeepSettings& settings) {
 
   const auto run_epoch = [&](const examples::Data& data, torch::optim::Optimizer* trained_by,
                              const std::string& label) {
-    return examples::run_classification_epoch(model, data, trained_by, settings.batch_size, label);
+    return examples::run_classification_epoch(model, data, trained_by, settings.batch_size, label,
+                                              tracker);
   };
   for (std::int64_t epoch = first_epoch; epoch < settings.epochs; ++epoch) {
     // An epoch's order and dropout hang on its number alone, so that they are the same after a

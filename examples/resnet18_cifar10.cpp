@@ -21,6 +21,7 @@ namespace {
 
 struct ResNetSettings : examples::PictureSettings {
   bool no_early_downsampling = false;
+  bool probe = false;
 };
 
 void run(const ResNetSettings& settings) {
@@ -41,16 +42,18 @@ void run(const ResNetSettings& settings) {
   torch::optim::Adam optimizer(model->parameters(),
                                torch::optim::AdamOptions(settings.learning_rate));
   const std::string savefile = (settings.output / name).string();
-  delve::CheckLayerSat tracker(savefile, {"plotcsv", "console"}, model,
-                               delve::CheckLayerSatOptions()
-                                   .stats({"lsat", "idim"})
-                                   .receptive_field(true)
-                                   .writer_args({{"primary_metric", "test-accuracy"}}));
+  auto options = delve::CheckLayerSatOptions()
+                     .stats({"lsat", "idim"})
+                     .receptive_field(true)
+                     .writer_args({{"primary_metric", "test-accuracy"}});
+  if (settings.probe) options.stats({"lsat", "idim", "probe"}).classes(examples::kClasses);
+  delve::CheckLayerSat tracker(savefile, {"plotcsv", "console"}, model, options);
 
   // Goes once through the data, and trains if there is an optimiser.
   const auto run_epoch = [&](const examples::Data& data, torch::optim::Optimizer* trained_by,
                              const std::string& label) {
-    return examples::run_classification_epoch(model, data, trained_by, settings.batch_size, label);
+    return examples::run_classification_epoch(model, data, trained_by, settings.batch_size, label,
+                                              tracker);
   };
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {
     const std::string label = fmt::format("epoch {}", epoch);
@@ -74,6 +77,7 @@ int main(int argc, char** argv) {
   settings.train_pictures = 2000;
   settings.test_pictures = 1000;
   examples::add_options(app, settings);
+  examples::add_probe_option(app, settings.probe);
   app.add_flag("--no-early-downsampling", settings.no_early_downsampling,
                "First convolution with stride 1 instead of 2, and no max-pool behind it");
   return examples::run_program(app, argc, argv, [&] { run(settings); });

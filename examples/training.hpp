@@ -35,6 +35,9 @@ struct PictureSettings : Settings {
   std::size_t test_pictures = 500;
 };
 
+/// How many kinds of picture there are: ten, in each of the data sets.
+constexpr std::int64_t kClasses = 10;
+
 inline void add_options(CLI::App& app, PictureSettings& settings) {
   std::vector<std::string> keys = {"auto"};
   for (const DataSet& set : data_sets()) keys.push_back(set.key);
@@ -56,6 +59,10 @@ inline void add_options(CLI::App& app, PictureSettings& settings) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   add_options(app, static_cast<Settings&>(settings));
+}
+
+inline void add_probe_option(CLI::App& app, bool& probe) {
+  app.add_flag("--probe", probe, "Report what a linear probe on each layer achieves, too");
 }
 
 inline torch::Device find_device(const std::string& wanted) {
@@ -202,14 +209,18 @@ Score run_epoch(Model& model, const Data& data, torch::optim::Optimizer* optimiz
   return score;
 }
 
-/// The same for a model that gives class scores of a batch's pictures.
-template <typename Model>
+/// The same for a model that gives class scores of a batch's pictures. The tracker is told what
+/// they show.
+template <typename Model, typename Tracker>
 Score run_classification_epoch(Model& model, const Data& data, torch::optim::Optimizer* optimizer,
-                               std::int64_t batch_size, const std::string& label) {
-  return run_epoch(
-      model, data, optimizer, batch_size, label, [&](const torch::Tensor& batch, Score& score) {
-        return classification_loss(model->forward(data.inputs(batch)), data.labels(batch), score);
-      });
+                               std::int64_t batch_size, const std::string& label,
+                               Tracker& tracker) {
+  return run_epoch(model, data, optimizer, batch_size, label,
+                   [&](const torch::Tensor& batch, Score& score) {
+                     const torch::Tensor classes = data.labels(batch);
+                     const auto labels = tracker.labels(classes);
+                     return classification_loss(model->forward(data.inputs(batch)), classes, score);
+                   });
 }
 
 }  // namespace examples

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torch/script.h>
@@ -24,6 +25,7 @@ extern torch::nn::Sequential model;
 extern const int epochs;
 extern const double accuracy;
 extern const torch::Tensor input;
+extern std::vector<std::pair<torch::Tensor, torch::Tensor>> batches, test_batches;
 extern delve::CheckLayerSat<> tracker;
 
 double train(torch::nn::Sequential& model);     ///< @return the loss

@@ -76,6 +76,8 @@ std::vector<Refused> refused_values() {
     add("log_interval", quiet().log_interval(bad), value, "at least 1");
     add("max_samples", quiet().max_samples(bad), value, "at least 1");
     add("interpolation_downsampling", quiet().interpolation_downsampling(bad), value, "at least 1");
+    add("probe_pooling", quiet().probe_pooling(bad), value, "at least 1");
+    add("probe_features", quiet().probe_features(bad), value, "at least 1");
   }
   for (const std::int64_t bad : {std::int64_t{-1}, kLeast}) {
     add("initial_epoch", quiet().initial_epoch(bad), fmt::format("{}", bad), "at least 0");
@@ -100,6 +102,21 @@ std::vector<Refused> refused_values() {
     add("products", quiet().products(static_cast<delve::Products>(bad)), value,
         "Float32 or Float64");
   }
+  const auto probing = [] { return quiet().stats({"probe"}); };
+  for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{1}, std::int64_t{4097}, kLeast}) {
+    add("classes", probing().classes(bad), fmt::format("{}", bad), "2 to 4096, or 0");
+  }
+  for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{4097}, kLeast}) {
+    add("targets", quiet().stats({"probe_r2"}).targets(bad), fmt::format("{}", bad),
+        "1 to 4096, or 0");
+  }
+  for (const double bad : {-0.5, 1.5, kInfinity, -kInfinity, kNaN}) {
+    add("probe_shrinkage", probing().classes(3).probe_shrinkage(bad), fmt::format("{}", bad),
+        "0 to 1");
+  }
+  add("classes", probing(), "0", "above 0 where stats holds");
+  add("classes", quiet().classes(3), "3", "0 where stats holds none of");
+  add("targets", quiet().targets(3), "3", "0 where stats holds none of");
   add("device", quiet().device(torch::kMeta), "meta", "unset");
   if (!torch::cuda::is_available()) add("device", quiet().device(torch::kCUDA), "cuda", "unset");
   add("stats", quiet().stats({}), "empty", "at least one name");

@@ -140,6 +140,30 @@ TEST_CASE("The script holds the layers in order, missing values as gaps", "[plot
         std::string::npos);
 }
 
+TEST_CASE("The picture of a probe has the saturation of its mode behind it", "[plot]") {
+  const auto with_probe = [](const std::string& name, double saturation, double accuracy) {
+    delve::LayerRecord it = layer(name, Mode::Eval, {saturation});
+    it.values.push_back({"probe", "probe-accuracy", accuracy, delve::ValueKind::Share});
+    return it;
+  };
+  const fs::path folder = fresh("probe");
+  PlotOptions options;
+  options.gnuplot = overheard(folder);
+  Watched watched(folder / "run", options);
+  watched.writer.write(record(
+      0, {},
+      {with_probe("a", 0.25, 0.5), with_probe("b", kNaN, 0.75), layer("a", Mode::Train, {0.125})}));
+  watched.writer.close();
+  CHECK(watched.messages.empty());
+  CHECK(read((folder / "complaints").string()).empty());
+  const std::string scripts = read((folder / "scripts").string());
+  CHECK(count_of(scripts, "$beside << EOD\n0 0.25\n1 NaN\nEOD\n") == 1);
+  CHECK(count_of(scripts, "$data << EOD\n0 0.5\n1 0.75\nEOD\n") == 1);
+  CHECK(count_of(scripts, "evaluation probe accuracy and saturation, epoch 0") == 1);
+  CHECK(count_of(scripts, "title 'saturation'") == 1);
+  CHECK(fs::exists(folder / "run_probe_eval_epoch_0.png"));
+}
+
 TEST_CASE("Border layers are marked in every picture from when they are known", "[plot]") {
   const std::vector<std::string> layers = {"a", "b", "c", "d"};
   const std::string script =

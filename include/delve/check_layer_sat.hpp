@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>     // std::any_of, std::find, std::find_if, std::stable_sort
-#include <atomic>        // std::atomic
-#include <chrono>        // std::chrono::steady_clock
-#include <cstddef>       // std::size_t
-#include <cstdint>       // std::int64_t
-#include <exception>     // std::exception, std::uncaught_exceptions
-#include <future>        // std::async, std::promise, std::shared_future
-#include <iostream>      // std::cerr
-#include <limits>        // std::numeric_limits
-#include <memory>        // std::make_shared, std::shared_ptr
-#include <mutex>         // std::lock_guard, std::mutex
-#include <optional>      // std::optional
-#include <ostream>       // std::ostream
-#include <set>           // std::set
-#include <stdexcept>     // std::invalid_argument, std::logic_error
-#include <string>        // std::string
+#include <algorithm>  // std::any_of, std::find, std::find_if, std::max, std::min, std::stable_sort
+#include <atomic>     // std::atomic
+#include <chrono>     // std::chrono::steady_clock
+#include <cstddef>    // std::size_t
+#include <cstdint>    // std::int64_t
+#include <exception>  // std::exception, std::uncaught_exceptions
+#include <future>     // std::async, std::promise, std::shared_future
+#include <iostream>   // std::cerr
+#include <limits>     // std::numeric_limits
+#include <memory>     // std::make_shared, std::shared_ptr
+#include <mutex>      // std::lock_guard, std::mutex
+#include <optional>   // std::optional
+#include <ostream>    // std::ostream
+#include <set>        // std::set
+#include <stdexcept>  // std::invalid_argument, std::logic_error
+#include <string>     // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::system_error
 #include <utility>       // std::exchange, std::move, std::pair
@@ -25,10 +25,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <delve/detail/probes/labelled_batch.hpp>
+#include <delve/detail/sums/memory.hpp>
 #include <delve/detail/tracking/epoch_review.hpp>
 #include <delve/detail/tracking/layer_choice.hpp>
 #include <delve/detail/tracking/mode_guard.hpp>
 #include <delve/detail/tracking/observed_layer.hpp>
+#include <delve/detail/tracking/settings.hpp>
+#include <delve/detail/tracking/thread_guard.hpp>
 #include <delve/detail/tracking/training_fields_base.hpp>
 #include <delve/forward_hook.hpp>
 #include <delve/layer_kind.hpp>
@@ -49,7 +53,7 @@ namespace delve {
 class [[nodiscard]] EvaluationGuard {
  public:
   explicit EvaluationGuard(std::shared_ptr<detail::ModeSwitches> switches)
-      : switches_(std::move(switches)), here_(switches_, Mode::Eval) {
+      : switches_(std::move(switches)), here_(switches_, {nullptr, Mode::Eval}) {
     ++switches_->evaluating;
   }
   EvaluationGuard(const EvaluationGuard&) = delete;
@@ -67,10 +71,26 @@ class [[nodiscard]] EvaluationGuard {
 class [[nodiscard]] ModeGuard {
  public:
   ModeGuard(std::shared_ptr<detail::ModeSwitches> switches, std::optional<Mode> mode)
-      : here_(std::move(switches), mode) {}
+      : here_(std::move(switches), {nullptr, mode}) {}
 
  private:
   detail::ThreadModeGuard here_;
+};
+
+/// While alive, says what the samples of the batch that runs in the thread that made it are. Guards
+/// nest: the innermost holds.
+/// @see CheckLayerSat::labels, CheckLayerSat::targets
+class [[nodiscard]] LabelsGuard {
+ public:
+  /// Says nothing.
+  LabelsGuard() = default;
+  LabelsGuard(std::shared_ptr<detail::LabelSwitches> switches,
+              std::shared_ptr<const detail::BatchLabels> labels) {
+    here_.emplace(std::move(switches), detail::ThreadLabels{nullptr, std::move(labels)});
+  }
+
+ private:
+  std::optional<detail::ThreadGuard<detail::ThreadLabels>> here_;
 };
 
 /// Watches what the layers of a model do with their data while it trains, and reports each epoch
@@ -94,10 +114,11 @@ class [[nodiscard]] ModeGuard {
 /// close(), an unknown name). Everything else that goes wrong is reported once, through on_warning,
 /// and kept in problems().
 ///
-/// The layers may run in several threads at once, and observe(), mode(), paused() and evaluating()
-/// may be called in any; the other members are for one thread at a time. While
-/// it records, nothing else of the program is different; while it does not, LibTorch runs as if it
-/// were not there. Neither it nor its hooks keep the model alive. It cannot be copied or moved.
+/// The layers may run in several threads at once, and observe(), mode(), paused(), evaluating(),
+/// labels() and targets() may be called in any; the other members are for one thread at a time.
+/// While it records, nothing else of the program is different; while it does not, LibTorch runs as
+/// if it were not there. Neither it nor its hooks keep the model alive. It cannot be copied or
+/// moved.
 template <typename Scalar = double>
 class CheckLayerSat {
  public:
@@ -182,6 +203,31 @@ class CheckLayerSat {
   /// a learning rate.
   ModeGuard paused() { return ModeGuard(observation_->switches, std::nullopt); }
 
+  /// Says what the samples of a batch are, before its forward and as long as the guard lives, in
+  /// this thread: for "probe", "probe_train" and "nc1".
+  ///
+  ///     const auto labels = tracker.labels(targets);
+  ///     auto loss = torch::nn::functional::cross_entropy(model->forward(data), targets);
+  ///
+  /// Labels that do not fit a layer's output, and batches with an invalid one, are left out
+  /// of its probe, and reported once. Those in the host's memory are looked at here; those on a
+  /// device stay unread, and nothing waits, unless a layer's output is on the host.
+  /// @param labels classes 0 … C − 1 of an integer type: (B), one a sample, or of the shape of the
+  ///   leading axes of an output (…, D); or shares of the classes, with an axis of C more
+  /// @param ignore_index a label that says that there is none
+  /// @return a guard; one that does nothing, at no cost, where no probe is requested
+  /// @throws std::logic_error where the probes requested are of targets
+  LabelsGuard labels(const torch::Tensor& labels, std::int64_t ignore_index = -100) {
+    return labelled(labels, ignore_index, options().classes() > 0, "labels");
+  }
+
+  /// The same with numbers to be foreseen, for "probe_r2".
+  /// @param targets (B, K) or (…, K), of a real type; the last axis may be missing where K is 1
+  /// @throws std::logic_error where the probes requested are of classes
+  LabelsGuard targets(const torch::Tensor& targets) {
+    return labelled(targets, 0, options().targets() > 0, "targets");
+  }
+
   /// Hands the writers what waits for it.
   /// @throws std::logic_error after close()
   void save();
@@ -218,6 +264,9 @@ class CheckLayerSat {
   };
 
   void require_open(std::string_view function) const;
+  void require_probe_memory(const std::vector<FoundLayer>& layers) const;
+  LabelsGuard labelled(const torch::Tensor& labels, std::int64_t ignore_index, bool is_set,
+                       std::string_view function);
   void require_known(std::string_view layer, std::string_view stat) const;
   void add(const FoundLayer& found);
   void hook(const std::shared_ptr<Layer>& layer, const ModuleView& module);
@@ -265,6 +314,7 @@ CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterLi
   const detail::LayerChoice choice =
       detail::choose_layers(modules, this->options(), observation_->problems);
   for (const FoundLayer& layer : choice.layers) add(layer);
+  if (observation_->settings.has_probes()) require_probe_memory(choice.layers);
   if (this->options().receptive_field()) {
     const detail::TrainingFieldsFactory make_fields = detail::training_fields_factory();
     if (make_fields == nullptr) {
@@ -437,6 +487,63 @@ void CheckLayerSat<Scalar>::require_open(std::string_view function) const {
   throw std::logic_error(fmt::format("delve::CheckLayerSat::{}: the tracker is closed", function));
 }
 
+/// Refuses probes whose sums the host has no room for, as far as the layers' weights tell.
+template <typename Scalar>
+void CheckLayerSat<Scalar>::require_probe_memory(const std::vector<FoundLayer>& layers) const {
+  const std::int64_t targets = options().classes() + options().targets();
+  double bytes = 0;
+  for (const FoundLayer& layer : layers) {
+    const torch::Tensor weight = layer.kind->weight(layer.module);
+    if (!weight.defined() || !weight.is_cpu() || weight.dim() < 2) continue;
+    const bool is_pooled = layer.kind->family == LayerFamily::Convolution;
+    const std::int64_t units = weight.size(layer.kind->is_transposed ? 1 : 0);
+    std::int64_t width = units;
+    for (std::int64_t axis = 2; is_pooled && axis < weight.dim(); ++axis) {
+      width *= options().probe_pooling();
+    }
+    width = std::min(width, std::max(units, options().probe_features()));
+    bytes += static_cast<double>(sizeof(Scalar)) * static_cast<double>(width) *
+             static_cast<double>(width + 1 + targets);
+  }
+  const auto available = detail::available_memory();
+  if (!available || bytes <= static_cast<double>(*available)) return;
+  constexpr double giga = 1e9;
+  detail::require(
+      false, options().classes() > 0 ? "classes" : "targets", fmt::to_string(targets),
+      fmt::format(
+          "so few, or the layers and probe_features so few, that the sums of all probes, up "
+          "to {:.1f} GB, fit into the {:.1f} GB that are free",
+          bytes / giga, static_cast<double>(*available) / giga));
+}
+
+template <typename Scalar>
+LabelsGuard CheckLayerSat<Scalar>::labelled(const torch::Tensor& labels, std::int64_t ignore_index,
+                                            bool is_set, std::string_view function) {
+  if (!observation_->settings.has_probes()) return {};
+  if (!is_set) {
+    throw std::logic_error(
+        fmt::format("delve::CheckLayerSat::{}: the probes requested are of {}", function,
+                    options().classes() > 0 ? "classes: use labels()" : "targets: use targets()"));
+  }
+  auto options = observation_->settings.probe();
+  std::shared_ptr<const detail::BatchLabels> batch;
+  try {
+    batch = std::make_shared<const detail::BatchLabels>(labels, options.ignore_index(ignore_index),
+                                                        observation_->labels);
+  } catch (const std::exception& error) {  // as where a device has no memory left
+    observation_->problems.tell_once(
+        "labels failed",
+        fmt::format("{}(): the batch is left out of all probes: {}", function, error.what()));
+    return {};
+  }
+  if (!batch->fault().empty()) {
+    observation_->problems.tell_once(
+        "labels", fmt::format("{}(): what is given is {}; the batch is left out of all probes",
+                              function, batch->fault()));
+  }
+  return LabelsGuard(observation_->labels, std::move(batch));
+}
+
 template <typename Scalar>
 void CheckLayerSat<Scalar>::require_known(std::string_view layer, std::string_view stat) const {
   std::vector<std::string> stats;
@@ -566,7 +673,7 @@ EpochRecord CheckLayerSat<Scalar>::finish_epoch(EpochData data) {
   for (auto& [layer, layer_data] : data.layers) {
     reports.push_back(layer->report(std::move(layer_data)));
     for (const LayerRecord& record : reports.back().records) {
-      if (record.status != Status::NoData) modes.insert(record.mode);
+      if (record.status != Status::NoData || detail::has_values(record)) modes.insert(record.mode);
     }
   }
   EpochRecord record = std::move(data.record);
@@ -584,6 +691,10 @@ EpochRecord CheckLayerSat<Scalar>::finish_epoch(EpochData data) {
     record.layers.insert(record.layers.end(), layers.begin(), layers.end());
   }
   detail::review_epoch(record, reports, observation_->problems);
+  if (observation_->settings.has_probes()) {
+    detail::drop_unused_held_out(record);
+    detail::review_probes(record, reports, *observation_->labels, observation_->problems);
+  }
   if (!options().layerwise_sat()) record.layers.clear();
   unsaved_.push_back(record);
   {

@@ -21,6 +21,7 @@
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tensors/plain_tensor.hpp>
 #include <delve/product_precision.hpp>
+#include <delve/row_targets.hpp>
 
 namespace delve {
 
@@ -40,6 +41,10 @@ namespace delve {
 /// 1e15 times as large as the first ones) is left out whole, and counted. That is decided on the
 /// device: update() never waits for it. Small batches are kept as rows until a product is worth it.
 ///
+/// With each row may come c targets t, as labels or numbers to be foreseen: their means and their
+/// covariance with the features are summed the same way. Then a row may also be masked, that is,
+/// left out on the device.
+///
 /// Scalar, float or double, is the type of the sums. Not thread-safe.
 template <typename Scalar = double>
 class Covariance {
@@ -47,10 +52,12 @@ class Covariance {
                 "delve::Covariance sums in float or double");
 
  public:
-  explicit Covariance(Products products = Products::Float32) : products_(products) {}
+  /// @param targets c, how many come with each row
+  explicit Covariance(Products products = Products::Float32, std::int64_t targets = 0)
+      : products_(products), targets_(targets) {}
   /// For tests: sums as the tuning says, wherever they are.
-  Covariance(Products products, const detail::Tuning& tuning)
-      : products_(products), given_tuning_(&tuning) {}
+  Covariance(Products products, const detail::Tuning& tuning, std::int64_t targets = 0)
+      : products_(products), targets_(targets), given_tuning_(&tuning) {}
   Covariance(Covariance&&) noexcept = default;
   Covariance& operator=(Covariance&&) noexcept = default;
 
@@ -59,16 +66,22 @@ class Covariance {
   /// @param rows (n, d) or (b, n, d), of any strides and any floating type; the last axis is that
   ///   of the features. It is not kept. An empty batch changes nothing. Where its device is not
   ///   that of the sums, they follow it.
-  /// @throws std::invalid_argument where the shape or the type is another, or d is not as before
+  /// @param with the targets, and which rows count; needed where c is not 0. Not kept
+  /// @throws std::invalid_argument where the shape or the type is another, or d is not as before,
+  /// or
+  ///   the targets do not fit the rows
   /// @throws std::runtime_error where d × d numbers are more than the host's memory
-  void update(const at::Tensor& rows);
+  void update(const at::Tensor& rows, const RowTargets& with = {});
 
   /// Adds all that another accumulator has seen, as if this one had seen it too. The sums of the
   /// other one are copied to this one's device; its result stays the same. One that has seen
-  /// nothing takes the other one's device.
-  /// @throws std::invalid_argument where the widths differ
+  /// nothing takes the other one's device. One without targets leaves those of the other out.
+  /// @throws std::invalid_argument where the widths differ, or the targets
   /// @throws std::runtime_error as update()
   void merge(Covariance& other);
+
+  /// Adds a vector to the targets of all rows that came: (c), float64.
+  void move_targets(const at::Tensor& by);
 
   /// Another accumulator that has seen the same.
   [[nodiscard]] Covariance copy() const;
@@ -81,6 +94,9 @@ class Covariance {
 
   /// d; 0 before the first batch.
   [[nodiscard]] std::int64_t width() const { return width_; }
+
+  /// c.
+  [[nodiscard]] std::int64_t targets() const { return targets_; }
 
   /// n: the data points in the sums. Waits for the device.
   [[nodiscard]] std::int64_t samples() const;
@@ -99,6 +115,15 @@ class Covariance {
   /// The diagonal of Σ: (d), float64, on the device. Needs samples() > 0.
   /// @throws std::runtime_error as update()
   [[nodiscard]] at::Tensor variances();
+
+  /// 1/n · Σᵢ tᵢ: (c), float64, on the device. Needs samples() > 0.
+  /// @throws std::runtime_error as update()
+  [[nodiscard]] at::Tensor target_means();
+
+  /// 1/n · Σᵢ (xᵢ − m)tᵢᵀ, the covariance of features and targets: (d, c), float64, on the device.
+  /// Needs samples() > 0.
+  /// @throws std::runtime_error as update()
+  [[nodiscard]] at::Tensor cross_covariance();
 
   /// A symmetric float64 matrix with the non-zero eigenvalues of Σ: Σ itself, or, as long as fewer
   /// than d data points have come and none was folded yet, the (n, n) Gram matrix 1/n · YYᵀ of the
@@ -123,15 +148,17 @@ class Covariance {
   void move_to(at::Device device);
   void foresee(std::size_t bytes_per_number, std::string_view purpose) const;
   void foresee_sums() const;
-  void append(const at::Tensor& rows, std::int64_t count);
-  void fold(const at::Tensor& rows, std::int64_t count);
+  void require_fitting(const at::Tensor& rows, const RowTargets& with) const;
+  void append(const at::Tensor& rows, std::int64_t count, const RowTargets& with);
+  void fold(const at::Tensor& rows, std::int64_t count, const RowTargets& with);
   void flush();
   void note_shift();
   [[nodiscard]] detail::WaitingRows::Good good_waiting_rows() const;
   [[nodiscard]] at::Tensor centred_waiting_rows() const;
 
   [[nodiscard]] Covariance fresh() const {
-    return given_tuning_ != nullptr ? Covariance(products_, *given_tuning_) : Covariance(products_);
+    return given_tuning_ != nullptr ? Covariance(products_, *given_tuning_, targets_)
+                                    : Covariance(products_, targets_);
   }
   [[nodiscard]] at::ScalarType product_type(const at::Tensor& rows) const {
     const bool wide = products_ == Products::Float64 || rows.scalar_type() == at::kDouble;
@@ -140,6 +167,7 @@ class Covariance {
   [[nodiscard]] bool all_rows_wait() const { return sums_.untouched() && !waiting_.empty(); }
 
   Products products_;
+  std::int64_t targets_ = 0;
   const detail::Tuning* given_tuning_ = nullptr;
   const detail::Tuning* tuning_ = nullptr;  // set with the device
   std::int64_t width_ = 0;
@@ -150,7 +178,7 @@ class Covariance {
 };
 
 template <typename Scalar>
-void Covariance<Scalar>::update(const at::Tensor& given) {
+void Covariance<Scalar>::update(const at::Tensor& given, const RowTargets& with) {
   const at::Tensor rows = detail::plain_tensor(given);
   if ((rows.dim() != 2 && rows.dim() != 3) || !rows.is_floating_point() || rows.is_meta()) {
     throw std::invalid_argument(
@@ -159,6 +187,7 @@ void Covariance<Scalar>::update(const at::Tensor& given) {
                     rows.dim(), c10::toString(rows.scalar_type()), rows.device().str()));
   }
   if (rows.numel() == 0) return;
+  require_fitting(rows, with);
   const detail::PlainMode plain;
   if (width_ == 0) {
     begin(rows.size(-1), at::TensorOptions(rows.device()).dtype(product_type(rows)));
@@ -172,16 +201,33 @@ void Covariance<Scalar>::update(const at::Tensor& given) {
   if (rows.scalar_type() != coarsest_) coarsest_ = detail::coarser(coarsest_, rows.scalar_type());
   const std::int64_t count = rows.numel() / width_;
   if (count < tuning_->rows_worth_a_product(width_)) {
-    append(rows, count);
+    append(rows, count, with);
   } else {
-    fold(rows.dim() == 3 ? rows : rows.unsqueeze(1), count);
+    fold(rows.dim() == 3 ? rows : rows.unsqueeze(1), count, with);
   }
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::require_fitting(const at::Tensor& rows, const RowTargets& with) const {
+  const std::int64_t count = rows.numel() / rows.size(-1);
+  const at::Tensor& targets = with.targets;
+  const bool fit = targets_ == 0
+                       ? !targets.defined() && !with.mask.defined()
+                       : targets.defined() && targets.dim() == 2 && targets.size(0) == count &&
+                             targets.size(1) == targets_ && targets.is_floating_point() &&
+                             targets.device() == rows.device();
+  if (fit && (!with.mask.defined() || with.mask.numel() == count)) return;
+  throw std::invalid_argument(
+      fmt::format("delve::Covariance::update: {} rows need {} targets each, on their device, and a "
+                  "mask, if one "
+                  "is given, of as many rows",
+                  count, targets_));
 }
 
 template <typename Scalar>
 void Covariance<Scalar>::begin(std::int64_t width, const at::TensorOptions& options) {
   shift_ = detail::Shift(width, options);
-  sums_ = detail::ProductSums(width, options.device(), kSumType);
+  sums_ = detail::ProductSums(width, options.device(), kSumType, targets_);
   use_device(options.device());
   width_ = width;
 }
@@ -209,7 +255,8 @@ template <typename Scalar>
 void Covariance<Scalar>::foresee(std::size_t bytes_per_number, std::string_view purpose) const {
   if (!device().is_cpu()) return;
   const auto width = static_cast<double>(width_);
-  detail::require_memory(static_cast<double>(bytes_per_number) * width * width,
+  const auto height = static_cast<double>(width_ + targets_);
+  detail::require_memory(static_cast<double>(bytes_per_number) * width * height,
                          fmt::format("{} {} features", purpose, width_));
 }
 
@@ -219,24 +266,34 @@ void Covariance<Scalar>::foresee_sums() const {
 }
 
 template <typename Scalar>
-void Covariance<Scalar>::append(const at::Tensor& rows, std::int64_t count) {
+void Covariance<Scalar>::append(const at::Tensor& rows, std::int64_t count,
+                                const RowTargets& with) {
   const at::ScalarType type = product_type(rows);
   if (!waiting_.have_room(count, type)) {
     flush();
     if (!waiting_.is_of(type)) {
       waiting_.reserve(tuning_->capacity(width_), width_,
-                       at::TensorOptions(rows.device()).dtype(type));
+                       at::TensorOptions(rows.device()).dtype(type), targets_);
     }
   }
-  waiting_.append(rows, count);
+  waiting_.append(rows, count, with);
 }
 
 /// Takes rows (b, n, d) into the sums, count of them.
 template <typename Scalar>
-void Covariance<Scalar>::fold(const at::Tensor& rows, std::int64_t count) {
+void Covariance<Scalar>::fold(const at::Tensor& rows, std::int64_t count, const RowTargets& with) {
   foresee_sums();
-  if (!shift_.is_chosen()) shift_.choose(detail::some_of(rows), rows[0][0], sums_.count());
-  sums_.take(rows, count, shift_, product_type(rows), *tuning_);
+  if (!shift_.is_chosen()) {
+    if (with.mask.defined()) {  // by rows that count
+      const at::Tensor flat = rows.reshape({-1, width_});
+      const at::Tensor first = flat.index_select(0, with.mask.to(at::kByte).argmax());
+      const at::Tensor good = at::where(with.mask.view({-1, 1}), flat, first);
+      shift_.choose(detail::some_of(good.unsqueeze(1)), first[0], sums_.count());
+    } else {
+      shift_.choose(detail::some_of(rows), rows[0][0], sums_.count());
+    }
+  }
+  sums_.take(rows, count, shift_, product_type(rows), *tuning_, with);
   note_shift();
 }
 
@@ -249,7 +306,7 @@ void Covariance<Scalar>::flush() {
   const at::Tensor rows = waiting_.rows();
   at::Tensor y = shift_.of_rows(rows, rows.scalar_type());
   const auto good = waiting_.good(shift_.are_in_range(rows, y, sums_.count()));
-  const bool all_are_good = detail::are_known_true(good.batches, *tuning_);
+  const bool all_are_good = detail::are_known_true(good.rows, *tuning_);
   if (!shift_.is_chosen()) {
     if (all_are_good) {
       shift_.choose(rows, rows[0], sums_.count());
@@ -261,13 +318,17 @@ void Covariance<Scalar>::flush() {
     y = shift_.of_rows(rows, rows.scalar_type());
   }
   if (!all_are_good) y.masked_fill_(good.rows.logical_not().unsqueeze(1), 0);
-  const at::Tensor sums = at::empty({1, width_ + 1, width_}, y.options());
-  detail::sum_shifted(y, sums[0], *tuning_);
-  const at::Tensor count = good.rows.sum().to(at::kDouble).unsqueeze(0);
+  const at::Tensor sums = at::empty({1, width_ + 1 + targets_, width_}, y.options());
+  detail::sum_shifted(y, sums[0], *tuning_, waiting_.targets());
+  at::Tensor totals = good.rows.sum().to(at::kDouble).unsqueeze(0);
+  if (targets_ > 0) {
+    const at::Tensor targets = waiting_.targets().to(at::kDouble);
+    totals = at::cat({totals, at::mv(targets.t(), good.rows.to(at::kDouble))});
+  }
   const at::Tensor bad_batches = good.batches.logical_not().sum().to(at::kDouble);
   // An exception from here on loses them, rather than have them summed twice.
   waiting_.clear();
-  sums_.add(sums, count, *tuning_);
+  sums_.add(sums, totals.unsqueeze(0), *tuning_);
   sums_.skip(bad_batches);
   note_shift();
 }
@@ -285,6 +346,11 @@ void Covariance<Scalar>::merge(Covariance& other) {
   if (other.width_ == 0) return;
   other.flush();
   if (width_ == 0) begin(other.width_, other.shift_.shift().options());
+  if (targets_ > 0 && targets_ != other.targets_) {
+    throw std::invalid_argument(
+        fmt::format("delve::Covariance::merge: this one has {} targets, the other one {}", targets_,
+                    other.targets_));
+  }
   if (width_ != other.width_) {
     throw std::invalid_argument(
         fmt::format("delve::Covariance::merge: this one has {} features, the other one {}", width_,
@@ -296,6 +362,13 @@ void Covariance<Scalar>::merge(Covariance& other) {
   shift_.take_over(other.shift_, sums_.count());
   sums_.merge(other.sums_, shift_, other.shift_);
   note_shift();
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::move_targets(const at::Tensor& by) {
+  const detail::PlainMode plain;
+  flush();
+  if (sums_.defined()) sums_.move_targets(by);
 }
 
 template <typename Scalar>
@@ -361,6 +434,25 @@ at::Tensor Covariance<Scalar>::variances() {
   const at::Tensor mean = sums_.sum().to(at::kDouble) / sums_.count();
   return (sums_.product().diagonal().to(at::kDouble) / sums_.count() - mean.square()) /
          shift_.scale().to(at::kDouble).square();
+}
+
+template <typename Scalar>
+at::Tensor Covariance<Scalar>::target_means() {
+  const detail::PlainMode plain;
+  flush();
+  return sums_.target_sum() / sums_.count();
+}
+
+template <typename Scalar>
+at::Tensor Covariance<Scalar>::cross_covariance() {
+  const detail::PlainMode plain;
+  flush();
+  const at::Tensor mean = sums_.sum().to(at::kDouble) / sums_.count();
+  const at::Tensor targets = sums_.target_sum() / sums_.count();
+  return (sums_.cross().to(at::kDouble) / sums_.count())
+      .sub_(at::outer(targets, mean))
+      .t()
+      .div(shift_.scale().to(at::kDouble));
 }
 
 template <typename Scalar>

@@ -20,9 +20,11 @@
 #include <delve/module_view.hpp>
 #include <delve/options.hpp>
 #include <delve/picture_format.hpp>
+#include <delve/probe.hpp>
 #include <delve/product_precision.hpp>
 #include <delve/receptive_field.hpp>
 #include <delve/record.hpp>
+#include <delve/row_targets.hpp>
 #include <delve/spectrum.hpp>
 #include <delve/statistic.hpp>
 #include <delve/statistics.hpp>

@@ -126,6 +126,25 @@ struct CheckLayerSatOptions {
   /// <delve/receptive_field.hpp>.
   TORCH_ARG(bool, receptive_field) = false;
 
+  /// C, how many classes the labels of CheckLayerSat::labels() are of; 2 to 4096. Needed by
+  /// "probe", "probe_train" and "nc1", and of no use without them. 0: none.
+  TORCH_ARG(std::int64_t, classes) = 0;
+
+  /// K, how many numbers come with a sample or position in CheckLayerSat::targets(); 1 to 4096.
+  /// Needed by "probe_r2". Either this or classes. 0: none.
+  TORCH_ARG(std::int64_t, targets) = 0;
+
+  /// λ, how far a probe's covariance is drawn towards a multiple of the identity; 0 to 1. Unset:
+  /// 0.1 for classes, 0.001 for targets.
+  TORCH_ARG(std::optional<double>, probe_shrinkage) = std::nullopt;
+
+  /// How many positions an axis a convolution's maps are averaged to for its probe, or half as
+  /// many, a quarter, …, 1; >= 1.
+  TORCH_ARG(std::int64_t, probe_pooling) = 4;
+
+  /// So many that no more features than these come out; >= 1. Time grows with their square.
+  TORCH_ARG(std::int64_t, probe_features) = 1024;
+
   /// What close() does with part of an epoch.
   TORCH_ARG(PartialEpoch, partial_epoch) = PartialEpoch::Mark;
 

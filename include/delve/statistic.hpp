@@ -17,6 +17,15 @@
 
 namespace delve {
 
+/// What the probe of a layer found (docs/probes.md); missing where there was nothing to find.
+struct ProbeMeasurement {
+  double evaluation = missing_value();       ///< accuracy, or R², on the evaluation's rows
+  double training = missing_value();         ///< of the probe before, on the training's
+  double held_out = missing_value();         ///< on rows of the training that were held out
+  double neural_collapse = missing_value();  ///< NC1 of the training's rows
+  bool is_solved = true;  ///< false: the equations had no solution, and all else is missing
+};
+
 /// What a statistic is computed from: one layer in one mode. The pointers are null unless the
 /// statistic itself needs what they point to.
 struct LayerMeasurement {
@@ -30,6 +39,7 @@ struct LayerMeasurement {
   const Eigen::MatrixXd* covariance = nullptr;  ///< (d, d): Σ
   /// (m, 2): m of the data points, centred, on the two leading eigenvectors of Σ.
   const Eigen::MatrixXd* embedding = nullptr;
+  const ProbeMeasurement* probe = nullptr;
 };
 
 /// What a statistic needs besides the leading eigenvalues; each costs something.
@@ -38,6 +48,7 @@ enum class Need {
   Variances,
   Covariance,  ///< d × d numbers leave the device
   Embedding,   ///< data points are kept, and one eigenvalue problem more is solved, with vectors
+  Probe,       ///< sums of rows with labels, and a linear map fitted to them
 };
 
 /// What may follow a statistic's name: "lsat@0.9".

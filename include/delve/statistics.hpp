@@ -130,6 +130,7 @@ inline LayerMeasurement seen_by(const Statistic& statistic, LayerMeasurement lay
   if (!statistic.needs_the(Need::Variances)) layer.variances = nullptr;
   if (!statistic.needs_the(Need::Covariance)) layer.covariance = nullptr;
   if (!statistic.needs_the(Need::Embedding)) layer.embedding = nullptr;
+  if (!statistic.needs_the(Need::Probe)) layer.probe = nullptr;
   return layer;
 }
 

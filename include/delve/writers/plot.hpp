@@ -145,7 +145,7 @@ inline std::vector<std::string> comma_separated(std::string_view text) {
 ///
 /// - one of each statistic that is a number, a point a layer: SAVEFILE_lsat_train_epoch_0.png. A
 ///   missing value, and an infinite one, is a gap in the line; where there is none there is no
-///   picture;
+///   picture. Where it is of a probe, the saturation of the same mode stands behind it;
 /// - the curves of "curve", a line a layer: SAVEFILE_curve_train_epoch_0.png;
 /// - the points of "embed", a picture a layer: SAVEFILE_embed_train_LAYER_epoch_0.png, with what
 ///   cannot stand in a file's name of the layer's as "%2F" and so on;
@@ -211,11 +211,12 @@ class PlotWriter final : public Writer {
     note_border(record);
     for (const Mode mode : modes_of(record)) {
       if (options_.remove_stale && modes_.insert(mode).second) remove_stale(known_stats(), {mode});
-      for (const detail::PlotData& data : detail::plot_data(record, mode)) {
+      const std::vector<detail::PlotData> all = detail::plot_data(record, mode);
+      for (const detail::PlotData& data : all) {
         if (!is_wanted(data.stat, mode)) continue;
         const detail::DrawnStat stat{plain(data.stat)};
         if (options_.remove_stale && known_stats_.insert(stat).second) remove_stale({stat}, modes_);
-        if (detail::has_points(data)) draw_values(record, mode, data);
+        if (detail::has_points(data)) draw_values(record, data, all, mode);
       }
       draw_curves(record, mode);
       draw_embeddings(record, mode);
@@ -385,10 +386,23 @@ class PlotWriter final : public Writer {
                        epoch, kind().extension);
   }
 
-  void draw_values(const EpochRecord& record, Mode mode, const detail::PlotData& data) {
+  void draw_values(const EpochRecord& record, const detail::PlotData& data,
+                   const std::vector<detail::PlotData>& all, Mode mode) {
     draw(kind(), epoch_picture(data.stat, mode, record.epoch),
          detail::layer_script(kind(), style_, mode, {data.quantity, data.kind}, data.layers,
-                              {{record.epoch, metric(record), data.values}}, border_));
+                              {{record.epoch, metric(record), data.values}}, border_,
+                              companion_of(data, all)));
+  }
+
+  /// What a probe finds stands beside saturation: there a tail shows what it costs.
+  static std::optional<detail::PlotCompanion> companion_of(
+      const detail::PlotData& data, const std::vector<detail::PlotData>& all) {
+    if (data.quantity.find("probe-") == std::string::npos) return std::nullopt;
+    for (const detail::PlotData& other : all) {
+      const bool is_beside = other.kind == ValueKind::Saturation && detail::has_points(other);
+      if (is_beside) return detail::PlotCompanion{other.quantity, other.values};
+    }
+    return std::nullopt;
   }
 
   void draw_curves(const EpochRecord& record, Mode mode) {

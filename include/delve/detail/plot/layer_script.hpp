@@ -4,6 +4,7 @@
 #include <algorithm>    // std::clamp, std::max, std::min
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
+#include <optional>     // std::optional
 #include <set>          // std::set
 #include <string>       // std::string
 #include <string_view>  // std::string_view
@@ -26,6 +27,12 @@ namespace delve::detail {
 struct PlotSubject {
   std::string_view quantity;
   ValueKind kind;
+};
+
+/// What is drawn beside it, in the same units: a value a layer.
+struct PlotCompanion {
+  std::string quantity;
+  std::vector<double> values;
 };
 
 /// Whether values go from 0 to 1.
@@ -81,13 +88,41 @@ inline std::string border_commands(const std::vector<std::string>& layers,
   return commands;
 }
 
+/// The beginning of a plot command: what lies behind the subject, and its name.
+inline std::string companion_commands(const PictureKind& kind, const PlotStyle& style,
+                                      PlotSize size, Mode mode, const PlotCompanion& companion,
+                                      const Axis& axis) {
+  std::string script = "$beside << EOD\n";
+  for (std::size_t i = 0; i < companion.values.size(); ++i) {
+    script += fmt::format("{} {}\n", i, gnuplot_number(axis.place(companion.values[i])));
+  }
+  // Beside the axis's label: the title has the line above.
+  script += fmt::format(
+      "EOD\nset key at screen 0.985, screen {:.4f} right bottom horizontal maxrows 1 samplen 2\n"
+      "plot ",
+      0.5 * style.em() / size.height);
+  if (axis.begins_at_zero()) {
+    script += fmt::format(
+        "$beside with filledcurves y1=0 fillcolor '{}' fillstyle solid notitle, \\\n     ",
+        mode_tint(mode));
+  }
+  script += fmt::format(
+      "$beside with lines linewidth {0} linecolor '{1}' title {2}, \\\n"
+      "     $beside with points pointtype 7 pointsize {3} linecolor '{1}' notitle, \\\n     ",
+      1.5 * style.stroke(), mode_color(mode), gnuplot_string(readable(companion.quantity)),
+      0.7 * style.points(kind));
+  return script;
+}
+
 /// The script that draws a value a layer to gnuplot's stdout: one picture, or, as a GIF, an
 /// animation of several. All have the same axes.
 /// @param border names of border layers
+/// @param beside what else is drawn, if anything
 inline std::string layer_script(const PictureKind& kind, const PlotStyle& style, Mode mode,
                                 const PlotSubject& subject, const std::vector<std::string>& layers,
                                 const std::vector<PlotFrame>& frames,
-                                const std::set<std::string>& border = {}) {
+                                const std::set<std::string>& border = {},
+                                const std::optional<PlotCompanion>& beside = std::nullopt) {
   const PlotSize size = plot_size(layers, style, &kind == &gif_picture ? 1600 : 4000);
   const std::size_t step = label_step(layers.size(), size.width - 9 * style.em(), 1.1 * style.em());
   const auto most_letters =
@@ -96,33 +131,42 @@ inline std::string layer_script(const PictureKind& kind, const PlotStyle& style,
   for (const PlotFrame& frame : frames) {
     values.insert(values.end(), frame.values.begin(), frame.values.end());
   }
+  if (beside) values.insert(values.end(), beside->values.begin(), beside->values.end());
   const Axis axis = is_share(subject.kind) ? Axis::unit(most_steps(size.height, style))
                                            : Axis::around(values, most_steps(size.height, style));
 
-  std::string script = script_head(kind, style, size, "layer", readable(subject.quantity));
+  std::string what = readable(subject.quantity);
+  if (beside) what += " and " + readable(beside->quantity);
+  std::string script = script_head(kind, style, size, "layer", what);
   script += axis_commands('y', axis);
   script += fmt::format("set xrange [-0.6:{}]\nset xtics rotate by 90 right ({})\n",
                         static_cast<double>(layers.size()) - 0.4,
                         place_labels(layers, step, most_letters));
   script += border_commands(layers, border, style);
   for (const PlotFrame& frame : frames) {
-    script += title_command(
-        style, size, subject_title(mode, readable(subject.quantity), frame.epoch, frame.metric));
+    script += title_command(style, size, subject_title(mode, what, frame.epoch, frame.metric));
     script += "$data << EOD\n";
     for (std::size_t i = 0; i < frame.values.size(); ++i) {
       script += fmt::format("{} {}\n", i, gnuplot_number(axis.place(frame.values[i])));
     }
-    script += "EOD\nplot ";
-    if (axis.begins_at_zero()) {
-      script += fmt::format("$data with filledcurves y1=0 fillcolor '{}' fillstyle solid, ",
-                            mode_tint(mode));
+    script += "EOD\n";
+    if (beside) {
+      script += companion_commands(kind, style, size, mode, *beside, axis);
+    } else {
+      script += "plot ";
+      if (axis.begins_at_zero()) {
+        script += fmt::format("$data with filledcurves y1=0 fillcolor '{}' fillstyle solid, ",
+                              mode_tint(mode));
+      }
     }
-    script += fmt::format(R"($data with lines linewidth {3} linecolor '{0}', \
-     $data with points pointtype 7 pointsize {1} linecolor '#ffffff', \
-     $data with points pointtype 7 pointsize {2} linecolor '{0}'
+    script += fmt::format(R"($data with lines linewidth {3} linecolor '{0}'{4}, \
+     $data with points pointtype 7 pointsize {1} linecolor '#ffffff'{5}, \
+     $data with points pointtype 7 pointsize {2} linecolor '{0}'{5}
 )",
-                          mode_color(mode), 1.5 * style.points(kind), 1.1 * style.points(kind),
-                          2 * style.stroke());
+                          beside ? "#333333" : mode_color(mode), 1.5 * style.points(kind),
+                          1.1 * style.points(kind), 2 * style.stroke(),
+                          beside ? " title " + gnuplot_string(readable(subject.quantity)) : "",
+                          beside ? " notitle" : "");
   }
   return script;
 }

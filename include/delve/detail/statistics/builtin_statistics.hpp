@@ -4,6 +4,8 @@
 #include <algorithm>  // std::count_if, std::max, std::max_element, std::min
 #include <cmath>      // std::exp, std::log
 #include <cstdint>    // std::int64_t
+#include <string>     // std::string
+#include <utility>    // std::move
 #include <vector>     // std::vector
 
 #include <Eigen/Core>
@@ -54,6 +56,11 @@ inline Eigen::MatrixXd leading_eigenvalues(const Spectrum& spectrum, std::int64_
   return values;
 }
 
+/// What stands for "probe" and "probe_r2" in an epoch without evaluation. Requested with them, and
+/// left out where no layer has it.
+inline constexpr const char* kHeldOutAccuracy = "probe_held_out";
+inline constexpr const char* kHeldOutR2 = "probe_r2_held_out";
+
 /// The table of statistics: the one place to add one to the library. The first ones bear the names
 /// and quantities of Delve (Python).
 inline std::vector<Statistic> builtin_statistics() {
@@ -65,6 +72,14 @@ inline std::vector<Statistic> builtin_statistics() {
                [](const Layer& it) { return it.spectrum.saturation(it.threshold, it.idim_rule); })
         .shown_as(ValueKind::Saturation)
         .with(Parameter::Threshold);
+  };
+  const auto of_probe = [](std::string name, const char* quantity, Mode mode,
+                           double ProbeMeasurement::*figure) {
+    return Statistic::number(std::move(name), quantity,
+                             [figure](const Layer& it) { return it.probe->*figure; })
+        .shown_as(ValueKind::Share)
+        .needing({Need::Probe})
+        .only_in(mode);
   };
   return {
       saturation_called("lsat"),
@@ -121,6 +136,17 @@ inline std::vector<Statistic> builtin_statistics() {
                         [](const Layer& it) { return dead_units(*it.variances); })
           .shown_as(ValueKind::Count)
           .needing({Need::Variances}),
+      of_probe("probe", "probe-accuracy", Mode::Eval, &ProbeMeasurement::evaluation),
+      of_probe("probe_train", "probe-accuracy", Mode::Train, &ProbeMeasurement::training),
+      of_probe(kHeldOutAccuracy, "held-out-probe-accuracy", Mode::Train,
+               &ProbeMeasurement::held_out),
+      // R² of a poor probe is below 0.
+      of_probe("probe_r2", "probe-r2", Mode::Eval, &ProbeMeasurement::evaluation)
+          .shown_as(ValueKind::Number),
+      of_probe(kHeldOutR2, "held-out-probe-r2", Mode::Train, &ProbeMeasurement::held_out)
+          .shown_as(ValueKind::Number),
+      of_probe("nc1", "neural-collapse", Mode::Train, &ProbeMeasurement::neural_collapse)
+          .shown_as(ValueKind::Number),
       Statistic::number("samples", "samples",
                         [](const Layer& it) { return static_cast<double>(it.samples); })
           .shown_as(ValueKind::Count),

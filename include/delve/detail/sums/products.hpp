@@ -8,9 +8,11 @@
 
 #include <delve/detail/sums/shift.hpp>
 #include <delve/detail/sums/tuning.hpp>
+#include <delve/row_targets.hpp>
 
-// Sums of rows y and of their products. Both are in one tensor, (d + 1, d), since on a device each
-// operator costs: the lower triangle of Σ yyᵀ, and below it Σ y.
+// Sums of rows y and of their products, and of those with c targets t. All are in one tensor,
+// (d + 1 + c, d), since on a device each operator costs: the lower triangle of Σ yyᵀ, below it Σ y,
+// and below that Σ tyᵀ.
 
 namespace delve::detail {
 
@@ -20,6 +22,11 @@ inline at::Tensor product_in(const at::Tensor& sums) {
 
 inline at::Tensor sum_in(const at::Tensor& sums) {
   return sums.select(0, sums.size(1));
+}
+
+/// (c, d)
+inline at::Tensor cross_in(const at::Tensor& sums) {
+  return sums.narrow(0, sums.size(1) + 1, sums.size(0) - sums.size(1) - 1);
 }
 
 /// Whether all flags are set, where that is known at once: a device is not waited for.
@@ -46,7 +53,7 @@ inline std::int64_t samples_per_block(const at::Tensor& rows, const Tuning& tuni
 }
 
 /// Takes a sum strip by strip, up to its diagonal: act(strip, begin, rows) is called with the part
-/// of the (d, d) or (d + 1, d) sum from row `begin` on.
+/// of the (d, d) or (d + 1 + c, d) sum from row `begin` on.
 template <typename Act>
 void for_each_strip(const at::Tensor& sum, std::int64_t rows_at_a_time, const Act& act) {
   for (std::int64_t begin = 0; begin < sum.size(0); begin += rows_at_a_time) {
@@ -96,7 +103,18 @@ inline void add_products_by_sample(const at::Tensor& sum, const at::Tensor& y, b
                  });
 }
 
-/// Adds sums to sums, (d + 1, d) each, of which the second may be of a narrower type.
+/// Adds tᵀy, for t of shape (n, c), to a sum, or begins it.
+inline void add_cross(at::Tensor sum, const at::Tensor& t, const at::Tensor& y, bool begins) {
+  if (sum.size(0) == 0) return;
+  const at::Tensor left = t.to(y.scalar_type()).t();
+  if (sum.scalar_type() == y.scalar_type()) {
+    sum.addmm_(left, y, /*beta=*/begins ? 0 : 1);
+  } else {
+    add_or_begin(sum, at::mm(left, y), begins);
+  }
+}
+
+/// Adds sums to sums, (d + 1 + c, d) each, of which the second may be of a narrower type.
 inline void add_sums(const at::Tensor& sums, const at::Tensor& more, const Tuning& tuning) {
   for_each_strip(sums, tuning.rows_per_addition, [&](at::Tensor strip, auto begin, auto rows) {
     strip.add_(part(part(more, 0, begin, rows), 1, 0, strip.size(1)));
@@ -105,21 +123,25 @@ inline void add_sums(const at::Tensor& sums, const at::Tensor& more, const Tunin
 
 /// Writes the sums of rows that are shifted already.
 /// @param y (n, d)
-/// @param sums (d + 1, d)
-inline void sum_shifted(const at::Tensor& y, const at::Tensor& sums, const Tuning& tuning) {
+/// @param sums (d + 1 + c, d)
+/// @param targets (n, c); undefined where c is 0
+inline void sum_shifted(const at::Tensor& y, const at::Tensor& sums, const Tuning& tuning,
+                        const at::Tensor& targets = {}) {
   add_sum(sum_in(sums), y, 0, /*begins=*/true);
   add_product(product_in(sums), y, /*begins=*/true, tuning);
+  if (targets.defined()) add_cross(cross_in(sums), targets, y, /*begins=*/true);
 }
 
 /// Writes the sums of rows, block by block.
 /// @param rows (b, n, d)
 /// @param type in which the products are formed
-/// @param sums (d + 1, d)
+/// @param sums (d + 1 + c, d)
+/// @param with what comes with them; not defined where c is 0
 inline void sum_up(const at::Tensor& rows, const Shift& shift, at::ScalarType type,
-                   const at::Tensor& sums, const Tuning& tuning) {
+                   const at::Tensor& sums, const Tuning& tuning, const RowTargets& with = {}) {
   const at::Tensor product = product_in(sums);
   const at::Tensor sum = sum_in(sums);
-  const bool by_sample = pays_by_sample(rows);
+  const bool by_sample = !with.targets.defined() && pays_by_sample(rows);
   const std::int64_t block = samples_per_block(rows, tuning);
   for (std::int64_t begin = 0; begin < rows.size(0); begin += block) {
     const at::Tensor some = part(rows, 0, begin, std::min(block, rows.size(0) - begin));
@@ -129,9 +151,16 @@ inline void sum_up(const at::Tensor& rows, const Shift& shift, at::ScalarType ty
       add_sum(sum, y, {0, 2}, begins);
       add_products_by_sample(product, y, begins, tuning);
     } else {
-      const at::Tensor y = shift.of_rows(some, type).view({-1, rows.size(2)});
+      at::Tensor y = shift.of_rows(some, type).view({-1, rows.size(2)});
+      const std::int64_t first = begin * rows.size(1);
+      if (with.mask.defined()) {
+        y.masked_fill_(part(with.mask, 0, first, y.size(0)).logical_not().unsqueeze(1), 0);
+      }
       add_sum(sum, y, 0, begins);
       add_product(product, y, begins, tuning);
+      if (with.targets.defined()) {
+        add_cross(cross_in(sums), part(with.targets, 0, first, y.size(0)), y, begins);
+      }
     }
   }
 }

@@ -10,6 +10,7 @@
 
 #include <delve/detail/tensors/maybe_undefined.hpp>
 #include <delve/detail/tensors/to_device.hpp>
+#include <delve/row_targets.hpp>
 
 namespace delve::detail {
 
@@ -51,15 +52,30 @@ class WaitingRows {
     return is_of(type) && this->count() + count <= buffer_.size(0);
   }
 
+  /// The targets that came with them: (n, c); undefined where c is 0.
+  [[nodiscard]] at::Tensor targets() const {
+    return targets_.defined() ? targets_.narrow(0, 0, count()) : targets_;
+  }
+
   /// Makes room. Must be empty.
   /// @param options the device, and the type to wait in
-  void reserve(std::int64_t capacity, std::int64_t width, const at::TensorOptions& options) {
+  /// @param targets c
+  void reserve(std::int64_t capacity, std::int64_t width, const at::TensorOptions& options,
+               std::int64_t targets = 0) {
     buffer_ = at::empty({capacity, width}, options);
+    if (targets == 0) return;
+    targets_ = at::empty({capacity, targets}, options);
+    mask_ = at::empty({capacity}, options.dtype(at::kBool));
   }
 
   /// Appends one batch, (n, d) or (b, n, d), for which there must be room.
-  void append(const at::Tensor& rows, std::int64_t count) {
+  void append(const at::Tensor& rows, std::int64_t count, const RowTargets& with = {}) {
     copy_rows(rows, buffer_, this->count());
+    if (targets_.defined()) {
+      copy_rows(with.targets, targets_, this->count());
+      at::Tensor mask = mask_.narrow(0, this->count(), count);
+      with.mask.defined() ? mask.copy_(with.mask) : mask.fill_(true);
+    }
     batch_ends_.push_back(this->count() + count);
   }
 
@@ -68,11 +84,13 @@ class WaitingRows {
 
   /// Which of the batches are good.
   struct Good {
-    at::Tensor batches;  ///< (k) bool: whether all of a batch is good
-    at::Tensor rows;     ///< (n) bool: whether a row belongs to such a batch
+    at::Tensor batches;  ///< (k) bool: whether all of a batch that counts is good
+    at::Tensor rows;     ///< (n) bool: whether a row belongs to such a batch, and counts
   };
   /// @param rows_are_good (n), bool
-  [[nodiscard]] Good good(const at::Tensor& rows_are_good) const {
+  [[nodiscard]] Good good(at::Tensor rows_are_good) const {
+    const at::Tensor mask = mask_.defined() ? mask_.narrow(0, 0, count()) : mask_;
+    if (mask.defined()) rows_are_good = rows_are_good.logical_or(mask.logical_not());
     std::vector<std::int64_t> batch_of_row;
     batch_of_row.reserve(static_cast<std::size_t>(count()));
     for (std::size_t batch = 0; batch < batch_ends_.size(); ++batch) {
@@ -85,19 +103,26 @@ class WaitingRows {
                   buffer_.options().dtype(at::kDouble))
             .index_add_(0, batch, rows_are_good.logical_not().to(at::kDouble))
             .eq(0);
-    return {batches, batches.index_select(0, batch)};
+    const at::Tensor rows = batches.index_select(0, batch);
+    return {batches, mask.defined() ? rows.logical_and(mask) : rows};
   }
 
   [[nodiscard]] WaitingRows copy() const {
     WaitingRows copy = *this;
     copy.buffer_ = clone_of(buffer_);
+    copy.targets_ = clone_of(targets_);
+    copy.mask_ = clone_of(mask_);
     return copy;
   }
 
-  [[nodiscard]] std::int64_t bytes() const { return bytes_of(buffer_); }
+  [[nodiscard]] std::int64_t bytes() const {
+    return bytes_of(buffer_) + bytes_of(targets_) + bytes_of(mask_);
+  }
 
  private:
   at::Tensor buffer_;                     // (capacity, d)
+  at::Tensor targets_;                    // (capacity, c); undefined where c is 0, as the next
+  at::Tensor mask_;                       // (capacity) bool: whether a row counts
   std::vector<std::int64_t> batch_ends_;  // where each batch ends
 };
 

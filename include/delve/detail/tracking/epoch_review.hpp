@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::any_of, std::find
+#include <algorithm>  // std::any_of, std::find, std::remove_if
 #include <cstdint>    // std::int64_t
 #include <string>     // std::string
 #include <vector>     // std::vector
 
 #include <fmt/format.h>
 
+#include <delve/detail/probes/labelled_batch.hpp>
+#include <delve/detail/statistics/builtin_statistics.hpp>
 #include <delve/detail/tracking/observed_layer.hpp>
 #include <delve/detail/tracking/problems.hpp>
 #include <delve/layer_field.hpp>
@@ -97,6 +99,71 @@ inline void review_fields(const std::vector<LayerField>& fields, bool found_any,
                                      axis.unknown, layer.layer));
     }
   }
+}
+
+/// Whether a layer's record has a number at all.
+inline bool has_values(const LayerRecord& layer) {
+  return std::any_of(layer.values.begin(), layer.values.end(),
+                     [](const Value& value) { return !is_missing(value.value); });
+}
+
+inline bool is_held_out(const Value& value) {
+  return value.stat == kHeldOutAccuracy || value.stat == kHeldOutR2;
+}
+
+/// Takes what was measured on held-out samples out of a record in which no layer has it: with an
+/// evaluation there is no need of it.
+inline void drop_unused_held_out(EpochRecord& record) {
+  for (const LayerRecord& layer : record.layers) {
+    for (const Value& value : layer.values) {
+      if (is_held_out(value) && !is_missing(value.value)) return;
+    }
+  }
+  for (LayerRecord& layer : record.layers) {
+    std::vector<Value>& values = layer.values;
+    values.erase(std::remove_if(values.begin(), values.end(), is_held_out), values.end());
+  }
+}
+
+/// Reports what kept probes from their data.
+inline void review_probes(const EpochRecord& record, const std::vector<LayerReport>& reports,
+                          const LabelSwitches& labels, Problems& problems) {
+  if (!record.layers.empty() && labels.batches() == 0) {
+    problems.tell_once("no labels",
+                       "probes were requested, and no forward ran under a guard of labels() or "
+                       "targets(): there are no values of them");
+  }
+  if (const std::int64_t bad = labels.bad_batches(); bad > 0) {
+    problems.tell_once(
+        "bad labels",
+        fmt::format("{} {} left out of all probes for an invalid label: outside 0 to classes() - 1 "
+                    "and not ignore_index, shares that do not sum to 1, or a target that is not "
+                    "finite. Others will be, too",
+                    bad, bad == 1 ? "batch was" : "batches were"));
+  }
+  const auto tell_of = [&](bool ProbeFaults::*fault, const char* sentence) {
+    std::vector<std::string> names;
+    for (const LayerReport& report : reports) {
+      if (report.probe_faults.*fault) names.push_back(report.layer);
+    }
+    problems.tell_once_of(names, sentence);
+  };
+  tell_of(&ProbeFaults::shape,
+          "labels fit neither the samples nor the positions of its output; those batches are left "
+          "out of its probe");
+  tell_of(&ProbeFaults::is_ambiguous,
+          "the first two axes of its output are of one size, so that labels (B) do not tell which "
+          "of them is the batch; those batches are left out of its probe. Give labels of the shape "
+          "of both axes");
+  tell_of(&ProbeFaults::other_thread,
+          "it ran in a thread without a guard of labels(), while another thread had one; those "
+          "batches are left out of its probe. Make a guard in each thread");
+  tell_of(&ProbeFaults::is_untrained,
+          "it was evaluated under labels(), and trained without, so that there is no probe to try; "
+          "make a guard before each forward of the training, too");
+  tell_of(&ProbeFaults::is_unsolved,
+          "the equations of its probe have no solution, and its values are missing; a larger "
+          "probe_shrinkage() gives them one");
 }
 
 /// Reports what a reader of the record must know to trust it, once for each layer.

@@ -29,16 +29,36 @@ inline Eigen::MatrixXd embedded(const at::Tensor& rows, const at::Tensor& mean,
   return to_eigen(at::mm(rows.to(sigma.options()) - mean, leading_eigenvectors(sigma, count)));
 }
 
+/// Puts what a probe found into a record without data: that of a frozen layer's training, whose
+/// rows are those of an evaluation.
+inline void read_probe(const ProbeMeasurement& probe, const Settings& settings,
+                       LayerRecord& record) {
+  const Spectrum nothing(Eigen::VectorXd::Zero(1), 1);
+  LayerMeasurement layer{nothing, 0, 0, settings.options().sat_threshold(),
+                         settings.options().idim_rule()};
+  layer.probe = &probe;
+  for (Value& value : record.values) {
+    for (const Statistic& statistic : settings.statistics()) {
+      const bool is_of_probe = statistic.name == value.stat && statistic.needs_the(Need::Probe);
+      if (is_of_probe && is_for(statistic, record.mode)) value.value = statistic.value(layer);
+    }
+  }
+}
+
 /// Puts what a stream's data says into a record: n, status and statistics. Waits for the device.
+/// @param probe of the layer, in all modes
 /// @param failed is told of each statistic that throws
 /// @throws what LibTorch throws where memory is short
 template <typename Scalar>
-void measure(Stream<Scalar>& stream, const Settings& settings, LayerRecord& record,
-             const FailedStatistic& failed) {
+void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, const Settings& settings,
+             LayerRecord& record, const FailedStatistic& failed) {
   Covariance<Scalar>& covariance = stream.covariance;
   record.samples = covariance.samples();
   record.skipped_batches = covariance.skipped_batches();
-  if (record.samples == 0) return;
+  if (record.samples == 0) {
+    if (settings.has_probes()) read_probe(probe, settings, record);
+    return;
+  }
   const bool needs_sigma = settings.need(Need::Covariance) || settings.need(Need::Embedding);
   const at::Tensor matrix = needs_sigma ? covariance.matrix() : covariance.spectral_matrix();
   const double trace = matrix.trace().template item<double>();
@@ -56,6 +76,7 @@ void measure(Stream<Scalar>& stream, const Settings& settings, LayerRecord& reco
     layer.variances = &variances;
     layer.covariance = &sigma;
     layer.embedding = &embedding;
+    layer.probe = &probe;
     record.status = trace > 0 ? Status::Ok : Status::NoVariance;
     read_off(layer, settings.statistics(), record, failed);
   };

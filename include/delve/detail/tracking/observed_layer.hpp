@@ -19,7 +19,11 @@
 #include <delve/covariance.hpp>
 #include <delve/detail/hooks/module_reference.hpp>
 #include <delve/detail/hooks/probe_scope.hpp>
+#include <delve/detail/probes/labelled_batch.hpp>
+#include <delve/detail/probes/layer_probe.hpp>
+#include <delve/detail/probes/probe_rows.hpp>
 #include <delve/detail/sums/memory.hpp>
+#include <delve/detail/support/random_bits.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tracking/measurement.hpp>
 #include <delve/detail/tracking/mode_guard.hpp>
@@ -27,6 +31,7 @@
 #include <delve/detail/tracking/random_rows.hpp>
 #include <delve/detail/tracking/settings.hpp>
 #include <delve/detail/tracking/stream.hpp>
+#include <delve/detail/tracking/thread_guard.hpp>
 #include <delve/detail/tracking/training_fields_base.hpp>
 #include <delve/features.hpp>
 #include <delve/forward_call.hpp>
@@ -54,18 +59,9 @@ struct Observation {
   const Settings settings;
   Problems problems;
   const std::shared_ptr<ModeSwitches> switches = std::make_shared<ModeSwitches>();
+  const std::shared_ptr<LabelSwitches> labels = std::make_shared<LabelSwitches>();
   std::atomic<std::int64_t> layers_called{0};
 };
-
-/// 64-bit FNV-1a (Fowler, Noll & Vo; draft-eastlake-fnv): the same with every standard library, as
-/// std::hash is not.
-constexpr std::uint64_t fnv1a(std::string_view text) {
-  std::uint64_t hash = 0xCBF29CE484222325U;
-  for (const char c : text) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  }
-  return hash;
-}
 
 /// Whether the log_interval records a forward. The draw is the same for all layers, so that those
 /// that are called equally often record the same forwards.
@@ -75,13 +71,8 @@ inline bool is_recorded(std::int64_t call, Mode mode, const CheckLayerSatOptions
   const std::int64_t place = call % interval;
   if (interval == 1) return true;
   if (options.log_sampling() == LogSampling::Every) return place == interval - 1;
-  // splitmix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA
-  // 2014).
-  std::uint64_t bits = options.sample_seed() + fnv1a(to_string(mode)) +
-                       0x9E3779B97F4A7C15U * (static_cast<std::uint64_t>(call / interval) + 1);
-  bits = (bits ^ (bits >> 30U)) * 0xBF58476D1CE4E5B9U;
-  bits = (bits ^ (bits >> 27U)) * 0x94D049BB133111EBU;
-  bits ^= bits >> 31U;
+  const std::uint64_t bits = random_bits(options.sample_seed() + fnv1a(to_string(mode)),
+                                         static_cast<std::uint64_t>(call / interval));
   return bits % static_cast<std::uint64_t>(interval) == static_cast<std::uint64_t>(place);
 }
 
@@ -106,6 +97,15 @@ inline ForwardCall share_of(const ForwardCall& call, const LayerPart& part) {
   return own;
 }
 
+/// What kept labels from a layer's probe.
+struct ProbeFaults {
+  bool shape = false;         ///< they fit neither its samples nor its positions
+  bool is_ambiguous = false;  ///< they fit two axes of its output
+  bool other_thread = false;  ///< it ran in a thread without a guard, while another one had one
+  bool is_untrained = false;  ///< it was evaluated, and trained without labels
+  bool is_unsolved = false;   ///< the equations had no solution
+};
+
 /// What an epoch leaves of a layer.
 struct LayerReport {
   std::string layer;
@@ -115,6 +115,7 @@ struct LayerReport {
   bool is_frozen;
   bool was_called;      ///< in this epoch, whatever became of the output
   std::string part_of;  ///< the name of the layer that it is a part of; empty where it is whole
+  ProbeFaults probe_faults;
 };
 
 /// One tracked layer, from its output to its record. Thread-safe.
@@ -162,6 +163,8 @@ class ObservedLayer {
     Streams<Scalar> streams;
     bool is_frozen;
     bool was_called;
+    std::optional<ProbeEpoch<Scalar>> probe;
+    ProbeFaults probe_faults;
   };
 
   /// Ends the epoch: takes all data since the covariance was last reset, or a copy of it where it
@@ -185,7 +188,11 @@ class ObservedLayer {
   void guarded(const Action& action) noexcept;
   /// Unset where the forward is not to be counted.
   [[nodiscard]] std::optional<Mode> mode_of(const ForwardCall& call);
-  void take_rows(const std::vector<at::Tensor>& outputs, Mode mode);
+  [[nodiscard]] std::optional<Mode> probe_mode_of(const ForwardCall& call) const;
+  void take_rows(const std::vector<at::Tensor>& outputs, Mode mode, Mode probe_mode);
+  [[nodiscard]] bool take_labelled(const std::vector<at::Tensor>& outputs, std::int64_t samples,
+                                   Mode mode, Mode probe_mode);
+  [[nodiscard]] ProbeMeasurement measured(const ProbeEpoch<Scalar>& probe) const;
   void tell_once(std::string_view consequence, std::string_view what) const;
 
   const std::string name_;
@@ -199,6 +206,10 @@ class ObservedLayer {
   mutable std::mutex mutex_;  // guards all below
   RandomRows random_rows_;
   Streams<Scalar> streams_;
+  std::optional<LayerProbe<Scalar>> probe_;  // unset unless a statistic needs it
+  std::int64_t pooled_side_ = 0;             // of maps that it takes; 0: there were none yet
+  ProbeFaults probe_faults_;
+  bool has_trained_ = false;  // with labels or without
   std::optional<std::int64_t> order_;
   bool is_frozen_ = false;
   bool was_called_ = false;  // in this epoch
@@ -232,7 +243,11 @@ ObservedLayer<Scalar>::ObservedLayer(std::string name, const OutputLayout& layou
       layout_(layout),
       observation_(std::move(observation)),
       random_rows_(observation_->settings.options().sample_rate(),
-                   observation_->settings.options().sample_seed() + fnv1a(name_)) {}
+                   observation_->settings.options().sample_seed() + fnv1a(name_)) {
+  const Settings& settings = observation_->settings;
+  if (!settings.has_probes()) return;
+  probe_.emplace(settings.probe(), settings.options().sample_seed(), settings.has("probe_train"));
+}
 
 template <typename Scalar>
 std::optional<std::int64_t> ObservedLayer<Scalar>::order() const {
@@ -244,7 +259,8 @@ template <typename Scalar>
 void ObservedLayer<Scalar>::take(const ForwardCall& call) noexcept {
   if (probes_of_thread() > 0) return;
   guarded([&] {
-    if (const std::optional<Mode> mode = mode_of(call)) take_rows(call.outputs, *mode);
+    const std::optional<Mode> mode = mode_of(call);
+    if (mode) take_rows(call.outputs, *mode, probe_ ? probe_mode_of(call).value_or(*mode) : *mode);
   });
 }
 
@@ -262,7 +278,7 @@ template <typename Scalar>
 void ObservedLayer<Scalar>::take(const at::Tensor& output, Mode mode) noexcept {
   guarded([&] {
     const auto guard = innermost_mode(*observation_->switches);
-    if (!guard || guard->mode) take_rows({output}, mode);
+    if (!guard || guard->mode) take_rows({output}, mode, mode);
   });
 }
 
@@ -278,7 +294,17 @@ bool ObservedLayer<Scalar>::has_news() const {
 template <typename Scalar>
 typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  EpochData data{{}, is_frozen_, std::exchange(was_called_, false)};
+  const PlainMode plain;
+  EpochData data{{}, is_frozen_, std::exchange(was_called_, false), std::nullopt, {}};
+  if (probe_) {
+    try {
+      data.probe = probe_->end_epoch(stream_of(Mode::Train).covariance);
+      if (!data.probe->evaluation.empty()) stream_of(Mode::Eval);  // for its record
+    } catch (const std::exception& error) {
+      tell_once("its probe could not be ended", explained(error));
+    }
+    data.probe_faults = probe_faults_;
+  }
   for (auto& [mode, stream] : streams_) {
     if (observation_->settings.options().reset_covariance()) {
       const std::int64_t calls = stream.calls;
@@ -295,11 +321,14 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
 
 template <typename Scalar>
 LayerReport ObservedLayer<Scalar>::report(EpochData data) const {
-  LayerReport report{name_, {}, 0, data.is_frozen, data.was_called, {}};
+  LayerReport report{name_, {}, 0, data.is_frozen, data.was_called, {}, data.probe_faults};
   if (!part_.empty()) report.part_of = name_.substr(0, name_.size() - part_.size() - 1);
   for (const auto& [mode, stream] : data.streams) {
     report.width = std::max(report.width, stream.covariance.width());
   }
+  ProbeMeasurement probe;
+  if (data.probe) probe = measured(*data.probe);
+  report.probe_faults.is_unsolved = !probe.is_solved;
   for (auto& [mode, stream] : data.streams) {
     LayerRecord record = empty_record(mode, report.width);
     const auto give_up = [&](std::string_view reason) {
@@ -307,7 +336,7 @@ LayerReport ObservedLayer<Scalar>::report(EpochData data) const {
       tell_once("its values could not be computed and are missing", reason);
     };
     try {
-      measure(stream, observation_->settings, record,
+      measure(stream, probe, observation_->settings, record,
               [this](const Statistic& statistic, std::string_view reason) {
                 tell_once(fmt::format("the statistic \"{}\" failed, and its value is missing",
                                       statistic.name),
@@ -336,6 +365,7 @@ std::int64_t ObservedLayer<Scalar>::bytes() const {
   for (const auto& [mode, stream] : streams_) {
     bytes += stream.covariance.bytes() + stream.sample.bytes();
   }
+  if (probe_) bytes += probe_->bytes();
   return bytes;
 }
 
@@ -375,8 +405,21 @@ std::optional<Mode> ObservedLayer<Scalar>::mode_of(const ForwardCall& call) {
   return Mode::Eval;
 }
 
+/// Which of a probe's streams a forward belongs to: that of the module handed to the tracker, since
+/// a frozen layer's outputs train the probe as well.
 template <typename Scalar>
-void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mode mode) {
+std::optional<Mode> ObservedLayer<Scalar>::probe_mode_of(const ForwardCall& call) const {
+  const ModeSwitches& switches = *observation_->switches;
+  if (const auto guard = innermost_mode(switches)) return guard->mode;
+  if (switches.evaluating.load() > 0) return Mode::Eval;
+  bool is_training = call.training;
+  root_->visit([&](const ModuleView& root) { is_training = root.is_training(); });
+  return is_training ? Mode::Train : Mode::Eval;
+}
+
+template <typename Scalar>
+void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mode mode,
+                                      Mode probe_mode) {
   was_called_ = true;
   if (!order_) order_ = observation_->layers_called.fetch_add(1);
   const Settings& settings = observation_->settings;
@@ -389,13 +432,77 @@ void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mo
     rows = rows.narrow(0, 0, std::min(left, rows.size(0)));
   }
   stream.samples_taken += rows.size(0);
+  const bool is_summed =
+      probe_ && rows.numel() > 0 && take_labelled(outputs, rows.size(0), mode, probe_mode);
   if (options.sample_rate() < 1 && rows.numel() > 0) rows = random_rows_.pick(rows);
   if (options.device()) {
     // A copy to the host that nobody waits for would be read before it is there.
     rows = rows.to(*options.device(), /*non_blocking=*/!options.device()->is_cpu());
   }
-  stream.covariance.update(rows);
+  if (!is_summed) stream.covariance.update(rows);
   if (settings.keeps_sample() && rows.numel() > 0) stream.sample.add(rows);
+}
+
+/// Hands the outputs to the probe, if labels came for them.
+/// @param samples how many of the batch may be taken
+/// @return whether it sums them for the covariance, too
+template <typename Scalar>
+bool ObservedLayer<Scalar>::take_labelled(const std::vector<at::Tensor>& outputs,
+                                          std::int64_t samples, Mode mode, Mode probe_mode) {
+  if (probe_mode != Mode::Train && probe_mode != Mode::Eval) return false;
+  has_trained_ = has_trained_ || probe_mode == Mode::Train;
+  const Settings& settings = observation_->settings;
+  const CheckLayerSatOptions& options = settings.options();
+  const auto guard = innermost<ThreadLabels>(*observation_->labels);
+  if (guard == nullptr) {
+    if (observation_->labels->in_threads.load() > 0) probe_faults_.other_thread = true;
+    return false;
+  }
+  const BatchLabels& batch = *guard->labels;
+  if (!batch.fault().empty() || batch.is_known_bad()) return false;
+  bool is_shared = false;
+  bool is_taken = false;
+  try {
+    ProbeRows rows = probe_rows(outputs, layout_, settings.features(),
+                                {options.probe_pooling(), options.probe_features()}, pooled_side_);
+    if (options.device()) {
+      rows.rows = rows.rows.to(*options.device(), !options.device()->is_cpu());
+    }
+    const bool is_wide =
+        settings.products() == Products::Float64 || rows.rows.scalar_type() == at::kDouble;
+    const at::ScalarType type = is_wide ? at::kDouble : at::kFloat;
+    LabelFault fault = LabelFault::None;
+    const auto labels = labels_for(rows, batch, batch.on(rows.rows.device(), type), fault);
+    if (!labels) {
+      (fault == LabelFault::Ambiguous ? probe_faults_.is_ambiguous : probe_faults_.shape) = true;
+      return false;
+    }
+    LabelledRows labelled{rows.rows, *labels, false};
+    const bool is_cut = options.max_samples() && !rows.is_turned && samples < rows.rows.size(0);
+    if (is_cut) labelled = labelled.first(samples);
+    if (probe_mode == Mode::Eval) {
+      probe_->evaluate(labelled);
+      if (!probe_->has_fit() && has_trained_) probe_faults_.is_untrained = true;
+      return false;
+    }
+    labelled.is_shared = rows.are_tracked && mode == Mode::Train && options.sample_rate() == 1 &&
+                         !labels->with.mask.defined() && !(rows.is_turned && options.max_samples());
+    is_shared = labelled.is_shared;
+    probe_->train(labelled, batch.first_sample(), is_taken);
+  } catch (const std::exception& error) {
+    tell_once("its probe could not take a batch in and leaves it out", explained(error));
+  }
+  return is_shared && is_taken;
+}
+
+template <typename Scalar>
+ProbeMeasurement ObservedLayer<Scalar>::measured(const ProbeEpoch<Scalar>& probe) const {
+  try {
+    return probe.measure(observation_->settings.has("nc1"));
+  } catch (const std::exception& error) {
+    tell_once("what its probe found could not be computed and is missing", explained(error));
+    return {};
+  }
 }
 
 template <typename Scalar>

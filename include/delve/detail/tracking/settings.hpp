@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::any_of
+#include <algorithm>    // std::any_of, std::find
 #include <cstdint>      // std::int64_t
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::move
+#include <utility>      // std::move, std::pair
 #include <vector>       // std::vector
 
 #include <ATen/ATen.h>
@@ -16,6 +16,7 @@
 #include <delve/features.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/options.hpp>
+#include <delve/probe.hpp>
 #include <delve/product_precision.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
@@ -50,6 +51,13 @@ inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options)
               "without one of these, which produce the same column");
     }
     statistics.push_back(std::move(statistic));
+  }
+  const auto has = [&](std::string_view name) {
+    return std::find(options.stats().begin(), options.stats().end(), name) != options.stats().end();
+  };
+  for (const auto& [probe, held_out] :
+       {std::pair("probe", kHeldOutAccuracy), std::pair("probe_r2", kHeldOutR2)}) {
+    if (has(probe) && !has(held_out)) statistics.push_back(find_statistic(held_out));
   }
   const bool has_saturation = std::any_of(
       statistics.begin(), statistics.end(),
@@ -121,6 +129,35 @@ inline void check_device(const CheckLayerSatOptions& options) {
           "one that this LibTorch can keep float64 numbers on, or unset");
 }
 
+/// @throws std::invalid_argument where probes are requested without what they foresee, or the other
+///   way round
+inline void check_probes(const CheckLayerSatOptions& options,
+                         const std::vector<Statistic>& statistics) {
+  const auto has_one_of = [&](const std::vector<std::string_view>& names) {
+    return std::any_of(statistics.begin(), statistics.end(), [&](const Statistic& statistic) {
+      return std::find(names.begin(), names.end(), statistic.name) != names.end();
+    });
+  };
+  const bool of_classes = has_one_of({"probe", "probe_train", kHeldOutAccuracy, "nc1"});
+  const bool of_targets = has_one_of({"probe_r2", kHeldOutR2});
+  const auto agree = [](bool requested, std::string_view option, std::int64_t count,
+                        std::string_view stats, std::int64_t least) {
+    const std::string value = fmt::to_string(count);
+    require(count == 0 || (count >= least && count <= kMostTargets), option, value,
+            fmt::format("{} to {}, or 0", least, kMostTargets));
+    require(!requested || count > 0, option, value,
+            fmt::format("above 0 where stats holds one of {}", stats));
+    require(requested || count == 0, option, value,
+            fmt::format("0 where stats holds none of {}", stats));
+  };
+  agree(of_classes, "classes", options.classes(), "\"probe\", \"probe_train\", \"nc1\"", 2);
+  agree(of_targets, "targets", options.targets(), "\"probe_r2\"", 1);
+  require(options.classes() == 0 || options.targets() == 0, "targets",
+          fmt::to_string(options.targets()), "0 where classes is set");
+  const double shrinkage = options.probe_shrinkage().value_or(0);
+  require(shrinkage >= 0 && shrinkage <= 1, "probe_shrinkage", fmt::to_string(shrinkage), "0 to 1");
+}
+
 /// @throws std::invalid_argument naming the first option out of its range, its value and the range
 inline void check_ranges(const CheckLayerSatOptions& options) {
   const auto require_at_least = [](std::int64_t least, std::string_view option,
@@ -133,6 +170,8 @@ inline void check_ranges(const CheckLayerSatOptions& options) {
   require_at_least(1, "max_samples", options.max_samples().value_or(1));
   require_at_least(1, "interpolation_downsampling", options.interpolation_downsampling());
   require_at_least(0, "initial_epoch", options.initial_epoch());
+  require_at_least(1, "probe_pooling", options.probe_pooling());
+  require_at_least(1, "probe_features", options.probe_features());
   check_choices(options);
   check_device(options);
   check_kinds(options);
@@ -146,12 +185,19 @@ class Settings {
   explicit Settings(CheckLayerSatOptions given)
       : options_(std::move(given)), statistics_(statistics_of(options_)) {
     check_ranges(options_);
+    check_probes(options_, statistics_);
     keeps_sample_ = need(Need::Embedding);
     is_near_one_ = std::any_of(statistics_.begin(), statistics_.end(), [&](const auto& statistic) {
       return is_near_one(statistic, options_.sat_threshold());
     });
     const bool in_float64 = need(Need::SmallEigenvalues) || is_near_one_;
     products_ = options_.products().value_or(in_float64 ? Products::Float64 : Products::Float32);
+    has_probes_ = need(Need::Probe);
+    probe_ = ProbeOptions()
+                 .classes(options_.classes())
+                 .targets(options_.targets())
+                 .shrinkage(options_.probe_shrinkage())
+                 .products(products_);
     features_.conv_method = options_.conv_method();
     features_.timeseries_method = options_.timeseries_method();
     features_.interpolation_strategy = options_.interpolation_strategy();
@@ -174,6 +220,17 @@ class Settings {
                        [&](const Statistic& statistic) { return statistic.needs_the(what); });
   }
 
+  /// need(Need::Probe), which every forward asks.
+  [[nodiscard]] bool has_probes() const { return has_probes_; }
+  /// Needs has_probes().
+  [[nodiscard]] const ProbeOptions& probe() const { return probe_; }
+
+  /// Whether one of the statistics requested bears this name.
+  [[nodiscard]] bool has(std::string_view name) const {
+    return std::any_of(statistics_.begin(), statistics_.end(),
+                       [&](const Statistic& statistic) { return statistic.name == name; });
+  }
+
   /// need(Need::Embedding), which every forward asks.
   [[nodiscard]] bool keeps_sample() const { return keeps_sample_; }
 
@@ -182,6 +239,8 @@ class Settings {
   const std::vector<Statistic> statistics_;
   FeatureOptions features_;
   Products products_;
+  ProbeOptions probe_;
+  bool has_probes_;
   bool keeps_sample_;
   bool is_near_one_;
 };

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>  // std::int64_t, std::uint64_t
+#include <memory>   // std::make_shared, std::shared_ptr
+#include <utility>  // std::exchange, std::move
+#include <vector>   // std::vector
+
+#include <ATen/ATen.h>
+
+#include <delve/covariance.hpp>
+#include <delve/detail/probes/held_out.hpp>
+#include <delve/detail/probes/probe_score.hpp>
+#include <delve/detail/probes/row_labels.hpp>
+#include <delve/detail/support/numbers.hpp>
+#include <delve/detail/tensors/plain_mode.hpp>
+#include <delve/probe.hpp>
+#include <delve/statistic.hpp>
+
+namespace delve::detail {
+
+/// What of a layer's probe an epoch leaves.
+template <typename Scalar>
+struct ProbeEpoch {
+  std::shared_ptr<LazyFit<Scalar>> fit;  ///< to the epoch's training; null: there was none
+  ProbeScore evaluation;
+  ProbeScore training;
+  std::vector<LabelledRows> held_out;  ///< to be tried by fit, for lack of an evaluation
+
+  /// The figures; then the sums are forgotten. Waits for the device.
+  [[nodiscard]] ProbeMeasurement measure(bool needs_collapse) const {
+    const PlainMode plain;
+    ProbeMeasurement found;
+    found.evaluation = evaluation.share();
+    found.training = training.share();
+    if (!fit) return found;
+    found.is_solved = !fit->has_failed();
+    ProbeScore tried;
+    for (const LabelledRows& part : held_out) {
+      tried.add(fit->get(part.rows), part.counted(), part.labels);
+    }
+    found.held_out = tried.share();
+    if (needs_collapse) found.neural_collapse = fit->neural_collapse();
+    fit->forget_sums();
+    return found;
+  }
+};
+
+/// A layer's probe while it trains: sums of the training's rows, and how well what was fitted to
+/// them does on those of the evaluation. No member waits for the device. Not thread-safe.
+template <typename Scalar>
+class LayerProbe {
+ public:
+  /// @param seed of the samples that are held out
+  /// @param scores_training whether rows of the training are tried, too
+  LayerProbe(const ProbeOptions& options, std::uint64_t seed, bool scores_training)
+      : options_(options),
+        scores_training_(scores_training),
+        own_(new_probe()),
+        shared_(new_probe()),
+        held_out_(seed) {}
+
+  /// Takes rows of the training.
+  /// @param batch where is_shared is set, its rows are those of the layer's covariance as well, and
+  ///   end_epoch() gives it what was taken here
+  /// @param first_sample the number of its first sample
+  /// @param is_taken is set once something of the batch was, also where an exception follows
+  void train(LabelledRows batch, std::int64_t first_sample, bool& is_taken) {
+    if (fit_ && scores_training_) {
+      if (trained_with_ != fit_) training_ = {};
+      trained_with_ = fit_;
+      try_on(training_, batch);
+    }
+    // A batch that is not finite is left out whole, and so must not be parted unseen.
+    const at::Tensor is_finite = at::isfinite(batch.counted().sum(at::kDouble));
+    if (!is_finite.is_cpu()) {
+      const at::Tensor spoilt = at::full({}, missing_number(), batch.rows.options());
+      batch.rows = batch.rows + at::where(is_finite, at::zeros_like(spoilt), spoilt);
+    } else if (!is_finite.item<bool>()) {
+      add(batch);
+      is_taken = true;
+      return;
+    }
+    for (const LabelledRows& rows : held_out_.take(std::move(batch), first_sample)) {
+      add(rows);
+      is_taken = true;
+    }
+    is_taken = true;
+    has_news_ = true;
+  }
+
+  /// Tries what was fitted, after fitting it to what came since.
+  void evaluate(const LabelledRows& batch) {
+    if (has_news_) {
+      return_held_out();
+      auto fit = std::make_shared<LazyFit<Scalar>>(all());
+      fit->forget_sums();  // which training may change
+      fit_ = std::move(fit);
+      evaluation_ = {};  // of the fit before
+      has_news_ = false;
+    }
+    if (fit_) try_on(evaluation_, batch);
+  }
+
+  /// Ends the epoch.
+  /// @param covariance takes what was summed here for it
+  [[nodiscard]] ProbeEpoch<Scalar> end_epoch(Covariance<Scalar>& covariance) {
+    ProbeEpoch<Scalar> epoch;
+    epoch.evaluation = std::exchange(evaluation_, {});
+    epoch.training = std::exchange(training_, {});
+    const bool is_all_held_out = own_->width() == 0 && shared_->width() == 0;
+    if (!epoch.evaluation.empty() || is_all_held_out) return_held_out();
+    epoch.held_out = held_out_.release();
+    // First of all the next epoch's: what fails below is lost with this one.
+    const Sums own = std::exchange(own_, new_probe());
+    const Sums shared = std::exchange(shared_, new_probe());
+    const bool has_news = std::exchange(has_news_, false);
+    for (const LabelledRows& rows : epoch.held_out) {
+      if (rows.is_shared) covariance.update(rows.rows);
+    }
+    covariance.merge(shared->sums());
+    if (own->width() == 0 && shared->width() == 0) return epoch;
+    if (has_news) {
+      fit_ = std::make_shared<LazyFit<Scalar>>(all_of(own, shared));
+    } else if (fit_) {
+      fit_->take_sums(all_of(own, shared));
+    }
+    epoch.fit = fit_;
+    return epoch;
+  }
+
+  /// Whether something was fitted that an evaluation can try.
+  [[nodiscard]] bool has_fit() const { return fit_ != nullptr; }
+
+  /// The memory that its sums and rows take, in bytes.
+  [[nodiscard]] std::int64_t bytes() const {
+    return own_->bytes() + shared_->bytes() + held_out_.bytes();
+  }
+
+ private:
+  using Sums = std::shared_ptr<Probe<Scalar>>;
+
+  [[nodiscard]] Sums new_probe() const { return std::make_shared<Probe<Scalar>>(options_); }
+
+  void try_on(ProbeScore& score, const LabelledRows& batch) {
+    score.add(fit_->get(batch.rows), batch.counted(), batch.labels);
+  }
+
+  void add(const LabelledRows& rows) {
+    (rows.is_shared ? shared_ : own_)->update(rows.rows, rows.labels);
+  }
+
+  void return_held_out() {
+    for (const LabelledRows& rows : held_out_.release()) add(rows);
+  }
+
+  [[nodiscard]] Sums all() const { return all_of(own_, shared_); }
+
+  /// The sums of all rows.
+  [[nodiscard]] Sums all_of(const Sums& own, const Sums& shared) const {
+    if (shared->width() == 0) return own;
+    if (own->width() == 0) return shared;
+    Sums both = new_probe();
+    both->merge(*own);
+    both->merge(*shared);
+    return both;
+  }
+
+  ProbeOptions options_;
+  bool scores_training_;
+  Sums own_;     // of rows that are pooled, or may be masked
+  Sums shared_;  // of rows of the covariance
+  HeldOut held_out_;
+  std::shared_ptr<LazyFit<Scalar>> fit_;           // what is tried; null before the first one
+  std::shared_ptr<LazyFit<Scalar>> trained_with_;  // what training_ is of
+  bool has_news_ = false;                          // rows came that it is not fitted to
+  ProbeScore evaluation_;
+  ProbeScore training_;
+};
+
+}  // namespace delve::detail

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>   // std::shared_ptr
+#include <mutex>    // std::lock_guard, std::mutex, std::unique_lock
+#include <utility>  // std::move
+
+#include <ATen/ATen.h>
+
+#include <delve/detail/probes/row_labels.hpp>
+#include <delve/detail/support/numbers.hpp>
+#include <delve/probe.hpp>
+
+namespace delve::detail {
+
+/// How well one fitted probe did on the rows that it was shown: sums on their device, which no call
+/// but share() waits for. Not thread-safe.
+class ProbeScore {
+ public:
+  /// @param fit on the rows' device
+  /// @param rows (n, d); where one is not finite, the batch is left out, and so are all where the
+  /// fit
+  ///   has no solution
+  void add(const FittedProbe& fit, const at::Tensor& rows, const RowLabels& labels) {
+    const at::Tensor found = fit.scores(rows);
+    const at::Tensor is_good =
+        at::isfinite(rows.sum(at::kDouble)).logical_and(at::isnan(found.sum()).logical_not());
+    at::Tensor counts = is_good.expand({rows.size(0)});
+    if (labels.with.mask.defined()) counts = counts.logical_and(labels.with.mask);
+    if (!sums_.defined()) sums_ = at::zeros({4}, rows.options().dtype(at::kDouble));
+    if (sums_.device() != rows.device()) sums_ = sums_.to(rows.device());
+    if (labels.classes.defined()) {
+      const at::Tensor right = found.argmax(1).eq(labels.classes).logical_and(counts);
+      sums_.add_(at::stack({counts.sum(), right.sum(), right.new_zeros({}, at::kLong),
+                            right.new_zeros({}, at::kLong)}));
+      return;
+    }
+    // About the training's mean, which is near, so that nothing cancels (see Covariance).
+    const at::Tensor wide = labels.with.targets.to(at::kDouble);
+    const at::Tensor row_counts = counts.unsqueeze(1);
+    const auto where_it_counts = [&](const at::Tensor& tensor) {
+      return at::where(row_counts, tensor, at::zeros_like(tensor));
+    };
+    const at::Tensor centred = where_it_counts(wide - fit.bias.to(at::kDouble));
+    const at::Tensor missed =
+        where_it_counts(centred - fit.scores_without_bias(rows).to(at::kDouble));
+    if (!target_sum_.defined()) target_sum_ = at::zeros({wide.size(1)}, sums_.options());
+    target_sum_ = target_sum_.to(rows.device()) + centred.sum(0);
+    sums_.add_(at::stack({counts.sum().to(at::kDouble), at::zeros({}, sums_.options()),
+                          missed.square().sum(), centred.square().sum()}));
+  }
+
+  [[nodiscard]] bool empty() const { return !sums_.defined(); }
+
+  /// The share of the rows whose class was found; of numbers R², the share of their variance that
+  /// was foreseen, 1 − Σ|y − ŷ|² / Σ|y − ȳ|². Waits for the device.
+  /// @return missing where no row counted, or the numbers never varied
+  [[nodiscard]] double share() const {
+    if (empty()) return missing_number();
+    const at::Tensor sums = sums_.cpu();
+    const auto sum = [&](std::int64_t place) { return sums[place].item<double>(); };
+    if (sum(0) == 0) return missing_number();
+    if (!target_sum_.defined()) return sum(1) / sum(0);
+    const double variation = sum(3) - target_sum_.square().sum().item<double>() / sum(0);
+    return variation > 0 ? 1 - sum(2) / variation : missing_number();
+  }
+
+ private:
+  at::Tensor sums_;        // (4): rows, right ones, Σ|y − ŷ|², Σ|y − b|²
+  at::Tensor target_sum_;  // (c): Σ(y − b), of targets that are numbers
+};
+
+/// A probe that is fitted when it is first asked for, by whichever thread asks. Thread-safe.
+template <typename Scalar>
+class LazyFit {
+ public:
+  explicit LazyFit(std::shared_ptr<Probe<Scalar>> sums) : sums_(std::move(sums)) {}
+
+  /// On the device of the rows, for products of their type. Does not wait for it.
+  [[nodiscard]] FittedProbe get(const at::Tensor& rows) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    solve();
+    const at::ScalarType type = rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    if (fit_.weight.scalar_type() != type || fit_.weight.device() != rows.device()) {
+      const auto moved = [&](const at::Tensor& tensor) { return tensor.to(rows.device(), type); };
+      fit_ = {moved(fit_.mean), moved(fit_.weight), fit_.bias.to(rows.device())};
+    }
+    return fit_;
+  }
+
+  /// NC1. Needs the sums. Waits for the device.
+  [[nodiscard]] double neural_collapse() {
+    const std::shared_ptr<Probe<Scalar>> sums = solved_sums();
+    return sums ? sums->neural_collapse() : missing_number();
+  }
+
+  /// Whether rows came, and there is no solution to them. Needs the sums. Waits for the device.
+  [[nodiscard]] bool has_failed() {
+    const std::shared_ptr<Probe<Scalar>> sums = solved_sums();
+    std::unique_lock<std::mutex> lock(mutex_);
+    const FittedProbe fit = fit_;
+    lock.unlock();
+    return sums && sums->samples() > 0 && !fit.is_solved();
+  }
+
+  /// For neural_collapse(): those that it was fitted to.
+  void take_sums(std::shared_ptr<Probe<Scalar>> sums) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    solve();
+    sums_ = std::move(sums);
+  }
+
+  /// Gives the sums' memory back: what is fitted stays.
+  void forget_sums() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    solve();
+    sums_.reset();
+  }
+
+ private:
+  /// Once it is solved no hook needs them, and they are the caller's alone.
+  [[nodiscard]] std::shared_ptr<Probe<Scalar>> solved_sums() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    solve();
+    return sums_;
+  }
+
+  void solve() {
+    if (!fit_.weight.defined()) fit_ = sums_->fit();
+  }
+
+  std::mutex mutex_;  // guards all below
+  std::shared_ptr<Probe<Scalar>> sums_;
+  FittedProbe fit_;
+};
+
+}  // namespace delve::detail

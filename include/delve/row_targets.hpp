@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace delve {
+
+/// What comes with the n rows of a batch that a Covariance takes in, on their device.
+struct RowTargets {
+  /// (n, c), of a floating type: finite, and zero where the mask is not set.
+  at::Tensor targets;
+  /// (n), bool: the others are left out, whatever they hold. Undefined: all rows count.
+  at::Tensor mask = {};
+};
+
+}  // namespace delve
