@@ -299,7 +299,8 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
   if (probe_) {
     try {
       data.probe = probe_->end_epoch(stream_of(Mode::Train).covariance);
-      if (!data.probe->evaluation.empty()) stream_of(Mode::Eval);  // for its record
+      // Its record needs one, also where the layer itself was training.
+      if (!data.probe->evaluation.empty()) static_cast<void>(stream_of(Mode::Eval));
     } catch (const std::exception& error) {
       tell_once("its probe could not be ended", explained(error));
     }
