@@ -161,8 +161,7 @@ class Covariance {
                                     : Covariance(products_, targets_);
   }
   [[nodiscard]] at::ScalarType product_type(const at::Tensor& rows) const {
-    const bool wide = products_ == Products::Float64 || rows.scalar_type() == at::kDouble;
-    return wide ? at::kDouble : at::kFloat;
+    return detail::product_type(products_, rows);
   }
   [[nodiscard]] bool all_rows_wait() const { return sums_.untouched() && !waiting_.empty(); }
 

@@ -79,11 +79,17 @@ inline at::Tensor downsampled(at::Tensor pictures, Interpolation strategy, std::
   throw std::invalid_argument("delve: unknown Interpolation");
 }
 
+/// A convolution's output with an axis of the batch, also where it has none: (B, C, positions…).
+/// @param position_axes as in OutputLayout
+inline at::Tensor maps_of(const at::Tensor& output, int position_axes) {
+  const bool is_one_sample = position_axes > 0 && output.dim() == 1 + position_axes;
+  return is_one_sample ? output.unsqueeze(0) : output;
+}
+
 /// @param position_axes as in OutputLayout
 inline at::Tensor convolution_rows(const at::Tensor& output, int position_axes,
                                    const FeatureOptions& options) {
-  const bool is_one_sample = position_axes > 0 && output.dim() == 1 + position_axes;
-  at::Tensor maps = is_one_sample ? output.unsqueeze(0) : output;
+  at::Tensor maps = maps_of(output, position_axes);
   if (maps.dim() == 2) return maps;
   if (options.interpolation_strategy && maps.dim() == 4) {
     maps = downsampled(maps, *options.interpolation_strategy, options.interpolation_downsampling);

@@ -16,6 +16,7 @@
 
 #include <delve/covariance.hpp>
 #include <delve/detail/probes/row_labels.hpp>
+#include <delve/detail/sums/products.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/require.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
@@ -61,7 +62,7 @@ struct FittedProbe {
   /// (x − m)·W, for numbers that lie far from 0.
   [[nodiscard]] at::Tensor scores_without_bias(const at::Tensor& rows) const {
     const detail::PlainMode plain;
-    const at::ScalarType type = rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    const at::ScalarType type = detail::product_type(Products::Float32, rows);
     // Centred first: what lies far from the origin cancels in float32.
     return at::mm(rows.to(type) - mean.to(type), weight.to(type));
   }
@@ -95,8 +96,8 @@ inline at::Tensor solved(const at::Tensor& a, const at::Tensor& b) {
 /// Means and covariances of classes, from sums: all float64, on the device.
 struct ClassMoments {
   at::Tensor shares;  ///< π: (c)
-  at::Tensor
-      centred;  ///< ν: (d, c), each class's mean less that of all; 0 where a class never came
+  /// ν: (d, c), each class's mean less that of all; 0 where a class never came.
+  at::Tensor centred;
   at::Tensor within;  ///< Σ_W: (d, d)
 };
 
@@ -191,7 +192,7 @@ double neural_collapse(Covariance<Scalar>& sums) {
 ///     const auto right = fit.predict(test_features).eq(test_labels).sum();
 ///
 /// A batch whose features are not finite is left out whole, as Covariance does, and so is one with
-/// a label that there is not. Scalar is the type of the sums. Not thread-safe.
+/// an invalid label. Scalar is the type of the sums. Not thread-safe.
 template <typename Scalar = double>
 class Probe {
  public:
@@ -218,7 +219,9 @@ class Probe {
       bad_batches_ += labels.is_known_bad ? 1 : 0;
       return;
     }
-    if (options_.targets() > 0) labels.with.targets = from_origin(labels.with, type_for(rows));
+    if (options_.targets() > 0)
+      labels.with.targets =
+          from_origin(labels.with, detail::product_type(options_.products(), rows));
     if (labels.is_bad.defined()) {
       bad_on_device_ = bad_on_device_.defined()
                            ? bad_on_device_.to(labels.is_bad.device()) + labels.is_bad
@@ -277,7 +280,7 @@ class Probe {
   /// How many rows are in the sums. Waits for the device.
   [[nodiscard]] std::int64_t samples() const { return sums_.samples(); }
 
-  /// How many batches were left out for a label that there is not. Waits for the device.
+  /// How many batches were left out for an invalid label. Waits for the device.
   [[nodiscard]] std::int64_t bad_batches() const {
     return bad_batches_ + (bad_on_device_.defined() ? bad_on_device_.item<std::int64_t>() : 0);
   }
@@ -314,17 +317,10 @@ class Probe {
                                                                 : detail::kTargetShrinkage);
   }
 
-  /// In which type rows and targets are multiplied.
-  [[nodiscard]] at::ScalarType type_for(const at::Tensor& rows) const {
-    const bool is_wide =
-        options_.products() == Products::Float64 || rows.scalar_type() == at::kDouble;
-    return is_wide ? at::kDouble : at::kFloat;
-  }
-
   [[nodiscard]] detail::RowLabels labels_of(const at::Tensor& rows,
                                             const at::Tensor& labels) const {
     const std::int64_t count = rows.numel() / std::max<std::int64_t>(1, rows.size(-1));
-    const at::ScalarType type = type_for(rows);
+    const at::ScalarType type = detail::product_type(options_.products(), rows);
     const auto require = [&](bool holds) {
       if (holds) return;
       throw std::invalid_argument(fmt::format(

@@ -86,8 +86,6 @@ class HeldOut {
     return others;
   }
 
-  [[nodiscard]] bool empty() const { return rows_ == 0; }
-
   /// Gives all back.
   [[nodiscard]] std::vector<LabelledRows> release() {
     std::vector<LabelledRows> all;

@@ -11,7 +11,6 @@
 #include <delve/covariance.hpp>
 #include <delve/detail/probes/held_out.hpp>
 #include <delve/detail/probes/probe_score.hpp>
-#include <delve/detail/probes/row_labels.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/probe.hpp>
@@ -93,7 +92,7 @@ class LayerProbe {
   void evaluate(const LabelledRows& batch) {
     if (has_news_) {
       return_held_out();
-      auto fit = std::make_shared<LazyFit<Scalar>>(all());
+      auto fit = std::make_shared<LazyFit<Scalar>>(all_of(own_, shared_));
       fit->forget_sums();  // which training may change
       fit_ = std::move(fit);
       evaluation_ = {};  // of the fit before
@@ -153,8 +152,6 @@ class LayerProbe {
   void return_held_out() {
     for (const LabelledRows& rows : held_out_.release()) add(rows);
   }
-
-  [[nodiscard]] Sums all() const { return all_of(own_, shared_); }
 
   /// The sums of all rows.
   [[nodiscard]] Sums all_of(const Sums& own, const Sums& shared) const {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::min
-#include <cstdint>    // std::int64_t
-#include <optional>   // std::optional
-#include <utility>    // std::move
-#include <vector>     // std::vector
+#include <cstddef>   // std::size_t
+#include <cstdint>   // std::int64_t
+#include <optional>  // std::optional
+#include <vector>    // std::vector
 
 #include <ATen/ATen.h>
 
@@ -68,8 +67,7 @@ inline ProbeRows probe_rows(const std::vector<at::Tensor>& outputs, const Output
   const at::Tensor output = plain_tensor(outputs.front());
   ProbeRows found;
   if (layout.family == LayerFamily::Convolution) {
-    const bool is_one_sample = layout.position_axes > 0 && output.dim() == 1 + layout.position_axes;
-    const at::Tensor maps = is_one_sample ? output.unsqueeze(0) : output;
+    const at::Tensor maps = maps_of(output, layout.position_axes);
     found.lead = {maps.size(0)};
     found.are_tracked = maps.dim() == 2;
     if (!found.are_tracked && side == 0) side = pooled_side(maps, rule);

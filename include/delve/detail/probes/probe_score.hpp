@@ -8,8 +8,10 @@
 #include <ATen/ATen.h>
 
 #include <delve/detail/probes/row_labels.hpp>
+#include <delve/detail/sums/products.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/probe.hpp>
+#include <delve/product_precision.hpp>
 
 namespace delve::detail {
 
@@ -18,19 +20,20 @@ namespace delve::detail {
 class ProbeScore {
  public:
   /// @param fit on the rows' device
-  /// @param rows (n, d); where one is not finite, the batch is left out, and so are all where the
-  /// fit
-  ///   has no solution
+  /// @param rows (n, d). Where one is not finite the batch is left out, and so are all batches
+  /// where
+  ///   the fit has no solution
   void add(const FittedProbe& fit, const at::Tensor& rows, const RowLabels& labels) {
-    const at::Tensor found = fit.scores(rows);
-    const at::Tensor is_good =
-        at::isfinite(rows.sum(at::kDouble)).logical_and(at::isnan(found.sum()).logical_not());
+    const at::Tensor without_bias = fit.scores_without_bias(rows);
+    const at::Tensor is_good = at::isfinite(rows.sum(at::kDouble))
+                                   .logical_and(at::isnan(without_bias.sum()).logical_not());
     at::Tensor counts = is_good.expand({rows.size(0)});
     if (labels.with.mask.defined()) counts = counts.logical_and(labels.with.mask);
     if (!sums_.defined()) sums_ = at::zeros({4}, rows.options().dtype(at::kDouble));
     if (sums_.device() != rows.device()) sums_ = sums_.to(rows.device());
     if (labels.classes.defined()) {
-      const at::Tensor right = found.argmax(1).eq(labels.classes).logical_and(counts);
+      const at::Tensor scores = without_bias + fit.bias.to(without_bias.scalar_type());
+      const at::Tensor right = scores.argmax(1).eq(labels.classes).logical_and(counts);
       sums_.add_(at::stack({counts.sum(), right.sum(), right.new_zeros({}, at::kLong),
                             right.new_zeros({}, at::kLong)}));
       return;
@@ -42,8 +45,7 @@ class ProbeScore {
       return at::where(row_counts, tensor, at::zeros_like(tensor));
     };
     const at::Tensor centred = where_it_counts(wide - fit.bias.to(at::kDouble));
-    const at::Tensor missed =
-        where_it_counts(centred - fit.scores_without_bias(rows).to(at::kDouble));
+    const at::Tensor missed = where_it_counts(centred - without_bias.to(at::kDouble));
     if (!target_sum_.defined()) target_sum_ = at::zeros({wide.size(1)}, sums_.options());
     target_sum_ = target_sum_.to(rows.device()) + centred.sum(0);
     sums_.add_(at::stack({counts.sum().to(at::kDouble), at::zeros({}, sums_.options()),
@@ -80,7 +82,7 @@ class LazyFit {
   [[nodiscard]] FittedProbe get(const at::Tensor& rows) {
     const std::lock_guard<std::mutex> lock(mutex_);
     solve();
-    const at::ScalarType type = rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    const at::ScalarType type = product_type(Products::Float32, rows);
     if (fit_.weight.scalar_type() != type || fit_.weight.device() != rows.device()) {
       const auto moved = [&](const at::Tensor& tensor) { return tensor.to(rows.device(), type); };
       fit_ = {moved(fit_.mean), moved(fit_.weight), fit_.bias.to(rows.device())};

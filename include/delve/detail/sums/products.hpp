@@ -8,6 +8,7 @@
 
 #include <delve/detail/sums/shift.hpp>
 #include <delve/detail/sums/tuning.hpp>
+#include <delve/product_precision.hpp>
 #include <delve/row_targets.hpp>
 
 // Sums of rows y and of their products, and of those with c targets t. All are in one tensor,
@@ -27,6 +28,12 @@ inline at::Tensor sum_in(const at::Tensor& sums) {
 /// (c, d)
 inline at::Tensor cross_in(const at::Tensor& sums) {
   return sums.narrow(0, sums.size(1) + 1, sums.size(0) - sums.size(1) - 1);
+}
+
+/// In which type the products of rows are formed.
+inline at::ScalarType product_type(Products products, const at::Tensor& rows) {
+  const bool is_wide = products == Products::Float64 || rows.scalar_type() == at::kDouble;
+  return is_wide ? at::kDouble : at::kFloat;
 }
 
 /// Whether all flags are set, where that is known at once: a device is not waited for.

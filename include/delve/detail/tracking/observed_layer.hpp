@@ -23,6 +23,7 @@
 #include <delve/detail/probes/layer_probe.hpp>
 #include <delve/detail/probes/probe_rows.hpp>
 #include <delve/detail/sums/memory.hpp>
+#include <delve/detail/sums/products.hpp>
 #include <delve/detail/support/random_bits.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tracking/measurement.hpp>
@@ -469,9 +470,7 @@ bool ObservedLayer<Scalar>::take_labelled(const std::vector<at::Tensor>& outputs
     if (options.device()) {
       rows.rows = rows.rows.to(*options.device(), !options.device()->is_cpu());
     }
-    const bool is_wide =
-        settings.products() == Products::Float64 || rows.rows.scalar_type() == at::kDouble;
-    const at::ScalarType type = is_wide ? at::kDouble : at::kFloat;
+    const at::ScalarType type = product_type(settings.products(), rows.rows);
     LabelFault fault = LabelFault::None;
     const auto labels = labels_for(rows, batch, batch.on(rows.rows.device(), type), fault);
     if (!labels) {
