@@ -63,7 +63,7 @@ void run(const VGGSettings& settings) {
   const std::string savefile = (settings.output / settings.model).string();
   auto tracker_options = delve::CheckLayerSatOptions().stats({"lsat", "idim"});
   if (settings.probe) tracker_options.stats({"lsat", "idim", "probe"}).classes(examples::kClasses);
-  delve::CheckLayerSat tracker(savefile, {"plotcsv", "console"}, model, tracker_options);
+  delve::CheckLayerSat tracker(savefile, {"plotcsv", "html", "console"}, model, tracker_options);
 
   // Goes once through the data, and trains if there is an optimiser.
   const auto run_epoch = [&](const examples::Data& data, torch::optim::Optimizer* trained_by,
@@ -87,7 +87,7 @@ void run(const VGGSettings& settings) {
     tracker.add_saturations();
   }
   tracker.close();
-  fmt::print("Table:    {0}.csv\nPictures: {0}_*_epoch_*.png\n", savefile);
+  fmt::print("Table:    {0}.csv\nPictures: {0}_*_epoch_*.png\nReport:   {0}.html\n", savefile);
 }
 
 }  // namespace

@@ -3,7 +3,9 @@
 
 #include <cstdint>  // std::int64_t
 #include <memory>   // std::shared_ptr
+#include <vector>   // std::vector
 
+#include <fmt/format.h>
 #include <torch/arg.h>
 #include <torch/enum.h>
 #include <torch/nn/init.h>
@@ -64,6 +66,12 @@ struct ResNetOptions {
   /// large.
   TORCH_ARG(bool, early_downsampling) = true;
 
+  /// Features of the first stage; each stage has twice those of the one before.
+  TORCH_ARG(std::int64_t, width) = 64;
+
+  /// How many of the four stages there are, of two blocks each; those behind are left out.
+  TORCH_ARG(int, stages) = 4;
+
  public:
   ResNetOptions() = default;
 };
@@ -74,14 +82,17 @@ class ResNet18Impl : public torch::nn::Module {
  public:
   explicit ResNet18Impl(const ResNetOptions& options = {})
       : options_(options),
-        conv1_(register_module("conv1",
-                               resnet_convolution(3, 64, 7, options.early_downsampling() ? 2 : 1))),
-        bn1_(register_module("bn1", torch::nn::BatchNorm2d(64))),
-        layer1_(register_module("layer1", blocks(64, 64, 1))),
-        layer2_(register_module("layer2", blocks(64, 128, 2))),
-        layer3_(register_module("layer3", blocks(128, 256, 2))),
-        layer4_(register_module("layer4", blocks(256, 512, 2))),
-        fc_(register_module("fc", torch::nn::Linear(512, options.num_classes()))) {
+        conv1_(register_module("conv1", resnet_convolution(3, options.width(), 7,
+                                                           options.early_downsampling() ? 2 : 1))),
+        bn1_(register_module("bn1", torch::nn::BatchNorm2d(options.width()))) {
+    std::int64_t features = options.width();
+    for (int stage = 0; stage < options.stages(); ++stage) {
+      const std::int64_t before = features;
+      if (stage > 0) features *= 2;
+      stages_.push_back(register_module(fmt::format("layer{}", stage + 1),
+                                        blocks(before, features, stage > 0 ? 2 : 1)));
+    }
+    fc_ = register_module("fc", torch::nn::Linear(features, options.num_classes()));
     // The linear layer and the norms start as LibTorch starts them, which is torchvision's way.
     for (const std::shared_ptr<torch::nn::Module>& module : modules(/*include_self=*/false)) {
       if (auto* convolution = module->as<torch::nn::Conv2d>()) {
@@ -97,7 +108,7 @@ class ResNet18Impl : public torch::nn::Module {
     if (options_.early_downsampling()) {
       maps = torch::max_pool2d(maps, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
     }
-    maps = layer4_->forward(layer3_->forward(layer2_->forward(layer1_->forward(maps))));
+    for (torch::nn::Sequential& stage : stages_) maps = stage->forward(maps);
     return fc_->forward(maps.mean({2, 3}));
   }
 
@@ -109,8 +120,8 @@ class ResNet18Impl : public torch::nn::Module {
   ResNetOptions options_;
   torch::nn::Conv2d conv1_;
   torch::nn::BatchNorm2d bn1_;
-  torch::nn::Sequential layer1_, layer2_, layer3_, layer4_;
-  torch::nn::Linear fc_;
+  std::vector<torch::nn::Sequential> stages_;
+  torch::nn::Linear fc_{nullptr};
 };
 
 TORCH_MODULE(ResNet18);

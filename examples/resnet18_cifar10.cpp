@@ -4,6 +4,7 @@
 // data needs next to no directions; without its early downsampling it has none, and is better. Run
 // twice, with and without --no-early-downsampling, and have delve-plot draw both.
 
+#include <cstdint>   // std::int64_t
 #include <iostream>  // std::cout
 #include <string>    // std::string
 
@@ -21,19 +22,25 @@ namespace {
 
 struct ResNetSettings : examples::PictureSettings {
   bool no_early_downsampling = false;
+  std::int64_t width = 64;
+  int stages = 4;
+  std::string name;
   bool probe = false;
 };
 
 void run(const ResNetSettings& settings) {
   examples::apply(settings);
   const auto [train_data, test_data] = examples::read_data(settings);
-  const std::string name =
-      settings.no_early_downsampling ? "resnet18_no_early_downsampling" : "resnet18";
+  const std::string name = !settings.name.empty()           ? settings.name
+                           : settings.no_early_downsampling ? "resnet18_no_early_downsampling"
+                                                            : "resnet18";
   fmt::print("{} on {}; epochs: {}, pictures a step: {}\n", name, train_data.device().str(),
              settings.epochs, settings.batch_size);
 
-  examples::ResNet18 model(
-      examples::ResNetOptions().early_downsampling(!settings.no_early_downsampling));
+  examples::ResNet18 model(examples::ResNetOptions()
+                               .early_downsampling(!settings.no_early_downsampling)
+                               .width(settings.width)
+                               .stages(settings.stages));
   model->to(train_data.device());
   // Known before any training: what each layer sees, and whether that is more than there is.
   const delve::ReceptiveFields fields =
@@ -47,7 +54,7 @@ void run(const ResNetSettings& settings) {
                      .receptive_field(true)
                      .writer_args({{"primary_metric", "test-accuracy"}});
   if (settings.probe) options.stats({"lsat", "idim", "probe"}).classes(examples::kClasses);
-  delve::CheckLayerSat tracker(savefile, {"plotcsv", "console"}, model, options);
+  delve::CheckLayerSat tracker(savefile, {"plotcsv", "html", "console"}, model, options);
 
   // Goes once through the data, and trains if there is an optimiser.
   const auto run_epoch = [&](const examples::Data& data, torch::optim::Optimizer* trained_by,
@@ -62,7 +69,7 @@ void run(const ResNetSettings& settings) {
     tracker.add_saturations();
   }
   tracker.close();
-  fmt::print("Table: {}.csv\n", savefile);
+  fmt::print("Table:  {0}.csv\nReport: {0}.html\n", savefile);
 }
 
 }  // namespace
@@ -80,5 +87,12 @@ int main(int argc, char** argv) {
   examples::add_probe_option(app, settings.probe);
   app.add_flag("--no-early-downsampling", settings.no_early_downsampling,
                "First convolution with stride 1 instead of 2, and no max-pool behind it");
+  app.add_option("--width", settings.width, "Features of the first stage")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--stages", settings.stages, "Stages of two blocks, of four")
+      ->check(CLI::Range(1, 4))
+      ->capture_default_str();
+  app.add_option("--name", settings.name, "Name of the table and the pictures [resnet18…]");
   return examples::run_program(app, argc, argv, [&] { run(settings); });
 }

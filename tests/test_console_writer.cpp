@@ -146,6 +146,23 @@ TEST_CASE("Receptive fields are a line below the table, when they are new", "[co
   CHECK(out.str().find("receptive") == std::string::npos);
 }
 
+TEST_CASE("The last table is followed by the verdict, where there are layers to judge",
+          "[console]") {
+  std::ostringstream out;
+  ConsoleWriter writer({&out});
+  writer.write(record(0, {},
+                      {layer("a", Mode::Train, {0.5}), layer("b", Mode::Train, {0.75}),
+                       layer("c\x1b", Mode::Train, {0.25}), layer("d", Mode::Train, {1})}));
+  CHECK(out.str().find("tail") == std::string::npos);
+  writer.close();
+  CHECK(ends_with(
+      out.str(),
+      "\n"
+      "c  may be a tail: one kind of evidence says so, no second one.\n"
+      "  Evidence: Low saturation: 0.25, against a median of 0.625 before.\n"
+      "  Advice: Leave them out: a head in the place of c  should do as well, for less.\n"));
+}
+
 TEST_CASE("Layers without data are named below the table, long names shortened", "[console]") {
   std::ostringstream out;
   delve::ConsoleOptions options;

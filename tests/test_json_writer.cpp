@@ -91,6 +91,23 @@ TEST_CASE("Receptive fields are written an axis", "[json]") {
       nlohmann::json::parse(delve::detail::json_line(record(1, {}, {}))).contains("fields"));
 }
 
+TEST_CASE("A network of some depth has a verdict in each line", "[json]") {
+  const std::string savefile = fresh("verdict");
+  JsonWriter writer(savefile);
+  writer.write(record(0, {},
+                      {layer("a", Mode::Train, {0.5}), layer("b", Mode::Train, {0.75}),
+                       layer("c", Mode::Train, {0.25}), layer("d", Mode::Train, {1})}));
+  writer.write(record(1, {}, {layer("a", Mode::Train, {0.5})}));
+  writer.close();
+  const std::string text = read(savefile + ".jsonl");
+  const auto first = nlohmann::json::parse(text.substr(0, text.find('\n')));
+  CHECK(first["verdict"]["kind"] == "possible-tail");
+  CHECK(first["verdict"]["layers"] == nlohmann::json({"c"}));
+  CHECK(first["verdict"]["evidence"][0] ==
+        "Low saturation: 0.25, against a median of 0.625 before.");
+  CHECK(text.find("verdict", text.find('\n')) == std::string::npos);
+}
+
 TEST_CASE("JSON numbers read back to the same double", "[json]") {
   const std::string savefile = fresh("numbers");
   std::mt19937_64 random(1);

@@ -25,9 +25,11 @@
 #include <delve/check_layer_sat.hpp>
 #include <delve/field_advice.hpp>
 #include <delve/layer_field.hpp>
+#include <delve/writers/html.hpp>
 
 #include "autocast.hpp"
 #include "catch.hpp"
+#include "records.hpp"
 #include "resnet.hpp"
 #include "tracker.hpp"
 #include "vgg.hpp"
@@ -1059,6 +1061,42 @@ delve::CheckLayerSatOptions with_fields(std::vector<std::string>* messages = nul
 }
 
 }  // namespace
+
+TEST_CASE("A page has receptive fields without being asked, and the run's settings",
+          "[fields][tracker][html]") {
+  torch::manual_seed(5);
+  const std::string savefile = "page_of_tracker";
+  nn::Sequential model(nn::Conv2d(nn::Conv2dOptions(3, 4, 3).stride(2).padding(1)), nn::ReLU(),
+                       nn::Conv2d(nn::Conv2dOptions(4, 4, 3).stride(2).padding(1)), nn::ReLU(),
+                       nn::Conv2d(nn::Conv2dOptions(4, 4, 5).padding(2)), nn::ReLU(),
+                       nn::Conv2d(nn::Conv2dOptions(4, 4, 3).padding(1)), nn::Flatten(),
+                       nn::Linear(16, 2), nn::Dropout());
+  std::vector<std::string> messages;
+  {
+    delve::CheckLayerSat tracker(savefile, {"html"}, model,
+                                 delve::CheckLayerSatOptions().sat_threshold(0.9).on_warning(
+                                     [&](std::string_view it) { messages.emplace_back(it); }));
+    model->forward(torch::randn({64, 3, 8, 8}));
+    const delve::EpochRecord record = tracker.add_saturations();
+    CHECK(record.fields.size() == 5);
+    tracker.close();
+  }
+  CHECK(messages.empty());
+  const std::string page = delve_test::read(savefile + ".html");
+  CHECK(page.find("<dt>sat_threshold</dt><dd>0.9</dd>") != std::string::npos);
+  CHECK(page.find("Behind the border") != std::string::npos);
+  CHECK(page.find("<h2>What was reported</h2><p>Nothing.</p>") != std::string::npos);
+
+  // Without an axis of positions there are none, of which nobody is told: nobody asked.
+  nn::Linear layer(3, 2);
+  delve::CheckLayerSat tracker(savefile, {"html"}, layer,
+                               delve::CheckLayerSatOptions().on_warning(
+                                   [&](std::string_view it) { messages.emplace_back(it); }));
+  layer->forward(torch::randn({64, 3}));
+  CHECK(tracker.add_saturations().fields.empty());
+  tracker.close();
+  CHECK(messages.empty());
+}
 
 TEST_CASE("A tracker finds the same fields in training, once for each size", "[fields][tracker]") {
   torch::manual_seed(7);

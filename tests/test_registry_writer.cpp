@@ -51,7 +51,7 @@ TEST_CASE("Every key of Delve stands for its writers", "[registry]") {
 TEST_CASE("An unknown key is answered with the known ones", "[registry]") {
   CHECK_THROWS_WITH(make_writers("cvs", kContext),
                     "delve: save_to: \"cvs\" is not a writer; known are console, csv, csvplot, "
-                    "csvplotting, npy, plot, plotcsv, print, "
+                    "csvplotting, html, npy, plot, plotcsv, print, "
                     "json (by #include <delve/writers/json.hpp>), "
                     "tb (by #include <delve/writers/tensorboard.hpp>), "
                     "tensorboard (by #include <delve/writers/tensorboard.hpp>)");

@@ -173,7 +173,8 @@ TEST_CASE("An unknown statistic is answered with the known ones", "[statistics]"
       "delve: stats: \"saturation\" is not a statistic; known are lsat, lsat_train, "
       "lsat_eval, idim, trc, dtrc, det, cov, embed, logdet, effective_rank, "
       "participation_ratio, stable_rank, entropy, explained, curve, eigenvalues, "
-      "dead, probe, probe_train, probe_held_out, probe_r2, probe_r2_held_out, nc1, samples");
+      "dead, probe, probe_train, probe_held_out, probe_error, probe_r2, probe_r2_held_out, nc1, "
+      "samples");
 }
 
 TEST_CASE("A statistic of one's own is found by its name", "[statistics]") {

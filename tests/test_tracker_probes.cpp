@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <deque>
 #include <fstream>
 #include <limits>
 #include <optional>
@@ -154,6 +155,51 @@ TEST_CASE("The accuracy is that of a second pass over the model's rows, to the s
       CHECK_FALSE(has(record, "probe_held_out"));
       CHECK(*tracker.last("2", "probe", Mode::Eval) == value(record, "2", Mode::Eval, "probe"));
     }
+  }
+}
+
+TEST_CASE("What a probe gains on the layers before is known as well as McNemar says",
+          "[tracker][probe]") {
+  torch::manual_seed(21);
+  for (const std::int64_t count : {60, 500}) {
+    nn::Sequential model(nn::Linear(10, 3), nn::Tanh(), nn::Linear(3, 8), nn::Tanh(),
+                         nn::Linear(8, kClasses));
+    model->to(torch::kDouble);
+    const std::vector<std::string> names = {"0", "2", "4"};
+    std::deque<Dump> dumps;  // which moves none
+    for (const std::size_t place : {0U, 2U, 4U}) {
+      dumps.emplace_back(std::dynamic_pointer_cast<nn::LinearImpl>(model->ptr(place)));
+    }
+    CheckLayerSat tracker("unused", "csv", model, probing());
+    const Data train = drawn(400);
+    Data test = drawn(count);
+    run(tracker, model, train, true);
+    std::vector<ReferenceProbe> probes;
+    for (Dump& dump : dumps) {
+      probes.push_back(reference_lda(dump.take(), train.y, kClasses, 0.1));
+    }
+    test.y[7] = -100;  // counts for none
+    run(tracker, model, test, false);
+    const EpochRecord record = tracker.add_saturations();
+    const torch::Tensor counts = test.y.ne(-100);
+    std::vector<torch::Tensor> right;
+    for (std::size_t i = 0; i < dumps.size(); ++i) {
+      right.push_back(probes[i].scores(dumps[i].take()).argmax(1).eq(test.y).index({counts}));
+    }
+    CHECK(is_missing(value(record, "0", Mode::Eval, "probe_error")));
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < names.size(); ++i) {
+      // b and c: only one, or only the other one, was right.
+      const auto n = static_cast<double>(count - 1);
+      const auto b = right[i].logical_and(right[best].logical_not()).sum().item<double>();
+      const auto c = right[best].logical_and(right[i].logical_not()).sum().item<double>();
+      const double expected = std::sqrt((b + c - (b - c) * (b - c) / n) / (n - 1) / n);
+      INFO(names[i] << ": " << b << " against " << c);
+      CHECK(value(record, names[i], Mode::Eval, "probe_error") == Approx(expected).epsilon(1e-6));
+      CHECK(b + c > 0);
+      if (b > c) best = i;
+    }
+    CHECK_FALSE(has(tracker.add_saturations(), "probe_error"));
   }
 }
 

@@ -31,6 +31,7 @@
 #include <delve/detail/tracking/layer_choice.hpp>
 #include <delve/detail/tracking/mode_guard.hpp>
 #include <delve/detail/tracking/observed_layer.hpp>
+#include <delve/detail/tracking/options_text.hpp>
 #include <delve/detail/tracking/settings.hpp>
 #include <delve/detail/tracking/thread_guard.hpp>
 #include <delve/detail/tracking/training_fields_base.hpp>
@@ -268,6 +269,8 @@ class CheckLayerSat {
   LabelsGuard labelled(const torch::Tensor& labels, std::int64_t ignore_index, bool is_set,
                        std::string_view function);
   void require_known(std::string_view layer, std::string_view stat) const;
+  void watch_fields();
+  void inform(Writer& writer) const;
   void add(const FoundLayer& found);
   void hook(const std::shared_ptr<Layer>& layer, const ModuleView& module);
   [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers() const;
@@ -290,6 +293,7 @@ class CheckLayerSat {
   mutable std::mutex layers_mutex_;  // guards layers_
   std::vector<std::shared_ptr<Layer>> layers_;
   std::vector<std::shared_ptr<Writer>> writers_;
+  std::vector<std::string> left_out_;  // what is not tracked, and why
   std::vector<std::pair<std::shared_ptr<Layer>, RemovableHandle>> hooks_;  // none while stopped
   std::shared_ptr<detail::TrainingFieldsBase> fields_;  // nullptr unless requested
   std::vector<std::pair<std::string, double>> scalars_;
@@ -315,18 +319,11 @@ CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterLi
       detail::choose_layers(modules, this->options(), observation_->problems);
   for (const FoundLayer& layer : choice.layers) add(layer);
   if (observation_->settings.has_probes()) require_probe_memory(choice.layers);
-  if (this->options().receptive_field()) {
-    const detail::TrainingFieldsFactory make_fields = detail::training_fields_factory();
-    if (make_fields == nullptr) {
-      throw std::invalid_argument(
-          fmt::format("delve::CheckLayerSatOptions: receptive_field(true) needs #include <{}>",
-                      "delve/receptive_field.hpp"));
-    }
-    fields_ = make_fields();
-  }
   if (!this->options().nosave()) {
     writers_ = save_to.make({savefile, epoch_, this->options().writer_args()});
   }
+  watch_fields();
+  left_out_ = choice.left_out;
   for (const std::shared_ptr<Writer>& writer : writers_) {
     writer->on_problem([observation = observation_](std::string_view message) {
       observation->problems.tell_once(std::string(message), std::string(message));
@@ -336,8 +333,25 @@ CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterLi
   if (!this->options().verbose()) return;
   std::cerr << fmt::format("delve: tracking {} layer{}: {}\n", choice.layers.size(),
                            choice.layers.size() == 1 ? "" : "s", fmt::join(layer_names(), ", "));
-  if (!choice.left_out.empty()) {
-    std::cerr << fmt::format("delve: left out: {}\n", fmt::join(choice.left_out, "; "));
+  if (!left_out_.empty()) {
+    std::cerr << fmt::format("delve: left out: {}\n", fmt::join(left_out_, "; "));
+  }
+}
+
+/// Has receptive fields found where they were requested, or a writer has a use for them.
+template <typename Scalar>
+void CheckLayerSat<Scalar>::watch_fields() {
+  const bool is_wanted = std::any_of(writers_.begin(), writers_.end(), [](const auto& writer) {
+    return writer->wants_receptive_fields();
+  });
+  if (!options().receptive_field() && !is_wanted) return;
+  const detail::TrainingFieldsFactory make_fields = detail::training_fields_factory();
+  if (make_fields != nullptr) {
+    fields_ = make_fields();
+  } else if (options().receptive_field()) {
+    throw std::invalid_argument(
+        fmt::format("delve::CheckLayerSatOptions: receptive_field(true) needs #include <{}>",
+                    "delve/receptive_field.hpp"));
   }
 }
 
@@ -462,7 +476,10 @@ void CheckLayerSat<Scalar>::close() noexcept {
   });
   attempt("saving", [&] { write_unsaved(); });
   for (const std::shared_ptr<Writer>& writer : writers_) {
-    attempt("closing a writer", [&] { writer->close(); });
+    attempt("closing a writer", [&] {
+      inform(*writer);
+      writer->close();
+    });
   }
   is_closed_ = true;
 }
@@ -659,7 +676,9 @@ typename CheckLayerSat<Scalar>::EpochData CheckLayerSat<Scalar>::end_epoch() {
   tell_of_ambiguous_layers();
   if (fields_) {
     data.record.fields = fields_->take_news();
-    detail::review_fields(data.record.fields, fields_->found_any(), observation_->problems);
+    if (options().receptive_field()) {
+      detail::review_fields(data.record.fields, fields_->found_any(), observation_->problems);
+    }
   }
   return data;
 }
@@ -693,6 +712,7 @@ EpochRecord CheckLayerSat<Scalar>::finish_epoch(EpochData data) {
   detail::review_epoch(record, reports, observation_->problems);
   if (observation_->settings.has_probes()) {
     detail::drop_unused_held_out(record);
+    detail::add_probe_errors(record, reports);
     detail::review_probes(record, reports, *observation_->labels, observation_->problems);
   }
   if (!options().layerwise_sat()) record.layers.clear();
@@ -712,9 +732,19 @@ EpochRecord CheckLayerSat<Scalar>::finish_epoch(EpochData data) {
 template <typename Scalar>
 void CheckLayerSat<Scalar>::write_unsaved() {
   for (const EpochRecord& record : unsaved_) {
-    for (const std::shared_ptr<Writer>& writer : writers_) writer->write(record);
+    for (const std::shared_ptr<Writer>& writer : writers_) {
+      inform(*writer);
+      writer->write(record);
+    }
   }
   unsaved_.clear();
+}
+
+/// Tells a writer what it may say of the run.
+template <typename Scalar>
+void CheckLayerSat<Scalar>::inform(Writer& writer) const {
+  writer.inform({/*is_known=*/true, detail::options_text(observation_->settings), left_out_,
+                 observation_->problems.messages()});
 }
 
 /// Until the report that runs in a thread of its own is done.

@@ -28,10 +28,12 @@
 #include <delve/spectrum.hpp>
 #include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
+#include <delve/verdict.hpp>
 #include <delve/version.hpp>
 #include <delve/writers/console.hpp>
 #include <delve/writers/csv.hpp>
 #include <delve/writers/function.hpp>
+#include <delve/writers/html.hpp>
 #include <delve/writers/npy.hpp>
 #include <delve/writers/plot.hpp>
 #include <delve/writers/writer.hpp>

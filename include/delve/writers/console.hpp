@@ -9,6 +9,7 @@
 #include <filesystem>   // std::filesystem::path
 #include <iostream>     // std::cout
 #include <memory>       // std::make_shared
+#include <optional>     // std::optional
 #include <ostream>      // std::ostream
 #include <stdexcept>    // std::runtime_error
 #include <string>       // std::string
@@ -24,6 +25,7 @@
 #include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/verdict.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
@@ -41,8 +43,8 @@ struct ConsoleOptions {
 /// Prints a table at the end of each epoch: a line a layer, with its width d, and for training and
 /// evaluation, and each other mode, where there was any, the number of data points n, its
 /// statistics, and its saturation as a bar. Layers without data are named below it, and so are
-/// border layers in the epoch in which they were found. A table that
-/// its stream does not take is lost, which is reported once.
+/// border layers in the epoch in which they were found. At the end it prints the verdict() on the
+/// last epoch. A table that its stream does not take is lost, which is reported once.
 class ConsoleWriter final : public Writer {
  public:
   explicit ConsoleWriter(const ConsoleOptions& options = {}) : options_(options) {}
@@ -57,7 +59,14 @@ class ConsoleWriter final : public Writer {
     text += "\n\n";
     if (!record.layers.empty()) text += table_of(record);
     if (!record.fields.empty()) text += fields_line(record.fields);
+    detail::renew_fields(fields_, record.fields);
+    if (detail::is_whole_epoch(record)) last_ = verdict(record, fields_);
     print(text);
+  }
+
+  void finish() override {
+    // Of a few layers there is nothing to say.
+    if (last_ && last_->is_of_depth()) print(fmt::format("\n{}", detail::text_of(*last_)));
   }
 
  private:
@@ -224,12 +233,14 @@ class ConsoleWriter final : public Writer {
   }
 
   ConsoleOptions options_;
+  std::vector<LayerField> fields_;
+  std::optional<Verdict> last_;
 };
 
 namespace detail {
 
-/// Makes the keys known in every program that includes this header.
-inline const bool console_is_registered = [] {
+/// Makes the keys known.
+inline bool register_console() {
   register_writer("console", [](const WriterContext& context) {
     ConsoleOptions options;
     options.title = std::filesystem::path(context.savefile).filename().string();
@@ -237,7 +248,11 @@ inline const bool console_is_registered = [] {
   });
   register_writer_groups({"print"}, {"console"});
   return true;
-}();
+}
+
+#ifndef DELVE_REGISTERED_ELSEWHERE
+inline const bool console_is_registered = register_console();
+#endif
 
 }  // namespace detail
 

@@ -129,14 +129,18 @@ class CsvWriter final : public Writer {
 
 namespace detail {
 
-/// Makes the key known in every program that includes this header.
-inline const bool csv_is_registered = [] {
+/// Makes the key known.
+inline bool register_csv() {
   register_writer("csv", [](const WriterContext& context) {
     return Writers{
         std::make_shared<CsvWriter>(context.savefile, CsvOptions{context.initial_epoch})};
   });
   return true;
-}();
+}
+
+#ifndef DELVE_REGISTERED_ELSEWHERE
+inline const bool csv_is_registered = register_csv();
+#endif
 
 }  // namespace detail
 

@@ -9,6 +9,7 @@
 #include <stdexcept>    // std::runtime_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
+#include <vector>       // std::vector
 
 #include <fmt/format.h>  // fmt::format
 #include <Eigen/Core>
@@ -21,6 +22,7 @@
 #include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/verdict.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
@@ -109,8 +111,20 @@ inline nlohmann::ordered_json json_of(const LayerField& field) {
   return object;
 }
 
+inline nlohmann::ordered_json json_of(const Verdict& verdict) {
+  nlohmann::ordered_json object;
+  object["kind"] = verdict_name(verdict.kind);
+  object["layers"] = verdict.layers;
+  object["sentence"] = verdict.sentence;
+  object["evidence"] = verdict.evidence;
+  object["advice"] = verdict.advice;
+  object["limits"] = verdict.limits;
+  return object;
+}
+
 /// An epoch as one line of text, its end included. Bytes of names that are not UTF-8 become U+FFFD.
-inline std::string json_line(const EpochRecord& record) {
+/// @param verdict on it; nullptr: none is written
+inline std::string json_line(const EpochRecord& record, const Verdict* verdict = nullptr) {
   using Json = nlohmann::ordered_json;
   Json object;
   object["epoch"] = record.epoch;
@@ -122,6 +136,7 @@ inline std::string json_line(const EpochRecord& record) {
     Json& fields = object["fields"] = Json::array();
     for (const LayerField& field : record.fields) fields.push_back(json_of(field));
   }
+  if (verdict != nullptr) object["verdict"] = json_of(*verdict);
   return object.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 
@@ -134,10 +149,12 @@ inline std::string json_line(const EpochRecord& record) {
 ///      "arrays":{"eigenvalues":[2.5,1.0]}}]}
 ///
 /// Where receptive fields were found there is "fields", too: an object a layer, with "least" and
-/// "most" an axis. Layers come in the record's order; values and arrays by the names that they were
-/// asked for by. status is "ok", "no-data", "no-variance", "not-converged" or "statistic-failed".
-/// Numbers read back to the same double; a missing one is null, infinities are the texts "Infinity"
-/// and "-Infinity". Matrices are left out: NpyWriter has them. Needs nlohmann/json.
+/// "most" an axis; and of a network of four layers or more "verdict": what verdict() says, its kind
+/// "tail", "possible-tail", "no-tail" or "not-enough-data". Layers come in the record's order,
+/// values and arrays by the names that they were asked for by. status is "ok", "no-data",
+/// "no-variance", "not-converged" or "statistic-failed". Numbers read back to the same double; a
+/// missing one is null, infinities are the texts "Infinity" and "-Infinity". Matrices are left out:
+/// NpyWriter has them. Needs nlohmann/json.
 ///
 /// Each epoch is appended, whole or, but for a kill, not at all. What could not be written is
 /// written with the next epoch, or at the end.
@@ -156,7 +173,12 @@ class JsonWriter final : public Writer {
   [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
 
  protected:
-  void write_epoch(const EpochRecord& record) override { file_.add(detail::json_line(record)); }
+  void write_epoch(const EpochRecord& record) override {
+    detail::renew_fields(fields_, record.fields);
+    const Verdict said = verdict(record, fields_);
+    const bool is_said = said.is_of_depth() && detail::is_whole_epoch(record);
+    file_.add(detail::json_line(record, is_said ? &said : nullptr));
+  }
   void finish() override { file_.finish(); }
 
  private:
@@ -199,6 +221,7 @@ class JsonWriter final : public Writer {
   }
 
   detail::GrowingFile file_;
+  std::vector<LayerField> fields_;
 };
 
 namespace detail {

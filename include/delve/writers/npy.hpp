@@ -182,8 +182,8 @@ class NpyWriter final : public Writer {
 
 namespace detail {
 
-/// Makes the key known in every program that includes this header.
-inline const bool npy_is_registered = [] {
+/// Makes the key known.
+inline bool register_npy() {
   const auto make = [](const WriterContext& context) {
     NpyOptions options{context.initial_epoch};
     if (const auto found = context.args.find("zip"); found != context.args.end()) {
@@ -193,7 +193,11 @@ inline const bool npy_is_registered = [] {
   };
   register_writer("npy", make, {"zip"});
   return true;
-}();
+}
+
+#ifndef DELVE_REGISTERED_ELSEWHERE
+inline const bool npy_is_registered = register_npy();
+#endif
 
 }  // namespace detail
 

@@ -479,9 +479,9 @@ class PlotWriter final : public Writer {
 
 namespace detail {
 
-/// Makes the keys known in every program that includes this header. They are those of Delve
-/// (Python), where each stands for the table that pictures are drawn from as well.
-inline const bool plot_is_registered = [] {
+/// Makes the keys known. They are those of Delve (Python), where each stands for the table that
+/// pictures are drawn from as well.
+inline bool register_plot() {
   const std::string pictures = std::string(1, kPartMark) + "pictures";
   const auto make = [](const WriterContext& context) {
     PlotOptions options = plot_options_from(context.args);
@@ -491,7 +491,11 @@ inline const bool plot_is_registered = [] {
   register_writer(pictures, make, plot_arg_names());
   register_writer_groups({"plot", "csvplot", "plotcsv", "csvplotting"}, {"csv", pictures});
   return true;
-}();
+}
+
+#ifndef DELVE_REGISTERED_ELSEWHERE
+inline const bool plot_is_registered = register_plot();
+#endif
 
 }  // namespace detail
 

@@ -9,7 +9,7 @@
 #include <stdexcept>    // std::logic_error
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::exchange, std::move
+#include <utility>      // std::exchange, std::move, std::pair
 #include <vector>       // std::vector
 
 #include <fmt/format.h>  // fmt::format
@@ -17,6 +17,14 @@
 #include <delve/record.hpp>
 
 namespace delve {
+
+/// What a tracker tells its writers of a run, besides its epochs.
+struct RunInfo {
+  bool is_known = false;                                      ///< somebody told it
+  std::vector<std::pair<std::string, std::string>> settings;  ///< an option's name, and its value
+  std::vector<std::string> left_out;                          ///< what is not tracked, and why
+  std::vector<std::string> problems;                          ///< what was reported so far
+};
 
 /// Base of all writers. To make one, override write_epoch() and, where something is left to do at
 /// the end, finish(). Order and faults are dealt with here: both may throw, the training goes on,
@@ -53,6 +61,12 @@ class Writer {
     say_unheard();
   }
 
+  /// Tells what write() and close() may use. A tracker does so before each of them.
+  void inform(RunInfo run) { run_ = std::move(run); }
+
+  /// Whether it has a use for receptive fields, so that a tracker finds them unasked.
+  [[nodiscard]] virtual bool wants_receptive_fields() const { return false; }
+
   /// Takes over the reports, those of the construction included. Without a handler they go to
   /// stderr.
   void on_problem(ProblemHandler handler) {
@@ -66,6 +80,9 @@ class Writer {
   /// Writes one epoch; epochs come in rising order. What is already on disk must survive a failure
   /// here.
   virtual void write_epoch(const EpochRecord& record) = 0;
+
+  /// What inform() told; nothing where nobody did.
+  [[nodiscard]] const RunInfo& run() const { return run_; }
 
   /// Called once, after the last epoch.
   virtual void finish() {}
@@ -119,6 +136,7 @@ class Writer {
     }
   }
 
+  RunInfo run_;
   ProblemHandler handler_;
   std::vector<std::string> unheard_;
   std::map<std::string, Fault> faults_;  // by reason

@@ -55,7 +55,8 @@ struct WriterRegistry {
   std::map<std::string, std::vector<std::string>, std::less<>> groups;
 };
 
-/// The keys that are known in this program. A header of a writer adds its own.
+/// The keys that are known in this program. A header of a writer adds its own; for those that
+/// delve/delve.hpp includes a file may leave that to another one (docs/faq.md, "Compiling").
 inline WriterRegistry& writer_registry() {
   static WriterRegistry registry;
   return registry;
@@ -67,17 +68,12 @@ struct BuiltInWriter {
   std::string_view header;
 };
 constexpr BuiltInWriter kBuiltInWriters[] = {
-    {"console", "delve/writers/console.hpp"},
-    {"csv", "delve/writers/csv.hpp"},
-    {"csvplot", "delve/writers/plot.hpp"},
-    {"csvplotting", "delve/writers/plot.hpp"},
-    {"json", "delve/writers/json.hpp"},
-    {"npy", "delve/writers/npy.hpp"},
-    {"plot", "delve/writers/plot.hpp"},
-    {"plotcsv", "delve/writers/plot.hpp"},
-    {"print", "delve/writers/console.hpp"},
-    {"tb", "delve/writers/tensorboard.hpp"},
-    {"tensorboard", "delve/writers/tensorboard.hpp"},
+    {"console", "delve/writers/console.hpp"}, {"csv", "delve/writers/csv.hpp"},
+    {"csvplot", "delve/writers/plot.hpp"},    {"csvplotting", "delve/writers/plot.hpp"},
+    {"html", "delve/writers/html.hpp"},       {"json", "delve/writers/json.hpp"},
+    {"npy", "delve/writers/npy.hpp"},         {"plot", "delve/writers/plot.hpp"},
+    {"plotcsv", "delve/writers/plot.hpp"},    {"print", "delve/writers/console.hpp"},
+    {"tb", "delve/writers/tensorboard.hpp"},  {"tensorboard", "delve/writers/tensorboard.hpp"},
 };
 
 }  // namespace detail

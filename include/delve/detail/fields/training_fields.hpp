@@ -121,12 +121,16 @@ class TrainingFields final : public TrainingFieldsBase {
   bool found_any_ = false;
 };
 
-/// Makes it known in every program that includes this header.
-inline const bool training_fields_are_known = [] {
+/// Makes it known to trackers.
+inline bool register_training_fields() {
   training_fields_factory() = [] {
     return std::unique_ptr<TrainingFieldsBase>(std::make_unique<TrainingFields>());
   };
   return true;
-}();
+}
+
+#ifndef DELVE_REGISTERED_ELSEWHERE
+inline const bool training_fields_are_registered = register_training_fields();
+#endif
 
 }  // namespace delve::detail

@@ -14,11 +14,20 @@
 
 namespace delve::detail {
 
-/// A statistic of one mode over the epochs, for the pictures that show them all. What it holds
-/// stays bounded: once there are more than 1024 epochs every second one is dropped, and so on, but
-/// never the last.
+/// A statistic of one mode over the epochs, for what shows them all. What it holds stays bounded:
+/// once there are more than `most` epochs every second one is dropped, and so on, but never the
+/// last.
 class History {
  public:
+  History() = default;
+  explicit History(std::size_t most) : most_(most) {}
+
+  /// Changes how many epochs are kept; >= 2.
+  void limit(std::size_t most) {
+    most_ = most;
+    while (columns_.size() > most_) thin();
+  }
+
   struct Column {
     std::int64_t epoch;
     std::string metric;
@@ -38,7 +47,8 @@ class History {
     // The last one was kept for being the last.
     if (!columns_.empty() && (count_ - 1) % stride_ != 0) columns_.pop_back();
     columns_.push_back(std::move(column));
-    if (count_++ % stride_ == 0 && columns_.size() > most_columns) thin();
+    ++count_;
+    while (columns_.size() > most_) thin();
   }
 
   /// In the order of their first appearance.
@@ -53,12 +63,15 @@ class History {
  private:
   // Its bits are asked about, which no flag of the compiler changes.
   static inline const float kMissing = static_cast<float>(missing_value());
-  static constexpr std::size_t most_columns = 1024;
 
-  /// Leaves every second column. Their number is odd here, so that the last one stays.
+  /// Leaves every second column, and the last one.
   void thin() {
-    std::size_t kept = 1;
-    for (std::size_t i = 2; i < columns_.size(); i += 2) columns_[kept++] = std::move(columns_[i]);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      if (i % 2 != 0 && i + 1 < columns_.size()) continue;
+      if (kept != i) columns_[kept] = std::move(columns_[i]);
+      ++kept;
+    }
     columns_.resize(kept);
     stride_ *= 2;
   }
@@ -68,6 +81,7 @@ class History {
   std::vector<Column> columns_;
   std::size_t count_ = 0;   ///< of epochs added
   std::size_t stride_ = 1;  ///< every Nth of them is kept
+  std::size_t most_ = 1024;
 };
 
 /// The frames of an animation: all epochs, or `most` of them in even steps, the last one included.

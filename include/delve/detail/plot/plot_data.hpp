@@ -41,6 +41,7 @@ inline std::vector<PlotData> plot_data(const EpochRecord& record, Mode mode) {
     layers.push_back(layer.layer);
     for (const Value& value : layer.values) {
       const std::string stat = picture_stat(value);
+      if (stat == kProbeError) continue;  // says how well another number is known
       const auto is_same = [&](const PlotData& data) { return data.stat == stat; };
       auto data = std::find_if(all.begin(), all.end(), is_same);
       if (data == all.end())

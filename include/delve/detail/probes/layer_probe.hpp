@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>  // std::int64_t, std::uint64_t
-#include <memory>   // std::make_shared, std::shared_ptr
-#include <utility>  // std::exchange, std::move
-#include <vector>   // std::vector
+#include <cstdint>   // std::int64_t, std::uint64_t
+#include <memory>    // std::make_shared, std::shared_ptr
+#include <optional>  // std::optional
+#include <utility>   // std::exchange, std::move
+#include <vector>    // std::vector
 
 #include <ATen/ATen.h>
 
@@ -89,7 +90,8 @@ class LayerProbe {
   }
 
   /// Tries what was fitted, after fitting it to what came since.
-  void evaluate(const LabelledRows& batch) {
+  /// @param first_sample the number of its first sample
+  void evaluate(const LabelledRows& batch, std::int64_t first_sample) {
     if (has_news_) {
       return_held_out();
       auto fit = std::make_shared<LazyFit<Scalar>>(all_of(own_, shared_));
@@ -98,7 +100,12 @@ class LayerProbe {
       evaluation_ = {};  // of the fit before
       has_news_ = false;
     }
-    if (fit_) try_on(evaluation_, batch);
+    if (!fit_) return;
+    if (batch.rows_per_sample() == 1) {
+      try_on(evaluation_, batch, first_sample);
+    } else {
+      try_on(evaluation_, batch);
+    }
   }
 
   /// Ends the epoch.
@@ -141,8 +148,9 @@ class LayerProbe {
 
   [[nodiscard]] Sums new_probe() const { return std::make_shared<Probe<Scalar>>(options_); }
 
-  void try_on(ProbeScore& score, const LabelledRows& batch) {
-    score.add(fit_->get(batch.rows), batch.counted(), batch.labels);
+  void try_on(ProbeScore& score, const LabelledRows& batch,
+              std::optional<std::int64_t> first_sample = std::nullopt) {
+    score.add(fit_->get(batch.rows), batch.counted(), batch.labels, first_sample);
   }
 
   void add(const LabelledRows& rows) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>   // std::shared_ptr
-#include <mutex>    // std::lock_guard, std::mutex, std::unique_lock
-#include <utility>  // std::move
+#include <cstdint>   // std::int64_t
+#include <memory>    // std::shared_ptr
+#include <mutex>     // std::lock_guard, std::mutex, std::unique_lock
+#include <optional>  // std::optional
+#include <utility>   // std::move
+#include <vector>    // std::vector
 
 #include <ATen/ATen.h>
 
@@ -15,6 +18,13 @@
 
 namespace delve::detail {
 
+/// Whether a probe was right on each sample of a batch, for two probes to be compared on the same
+/// ones.
+struct SampleScores {
+  std::int64_t first_sample;  ///< the number of the batch's first sample
+  at::Tensor is_right;        ///< (b) float32: 1 or 0; a NaN where the sample does not count
+};
+
 /// How well one fitted probe did on the rows that it was shown: sums on their device, which no call
 /// but share() waits for. Not thread-safe.
 class ProbeScore {
@@ -23,7 +33,10 @@ class ProbeScore {
   /// @param rows (n, d). Where one is not finite the batch is left out, and so are all batches
   /// where
   ///   the fit has no solution
-  void add(const FittedProbe& fit, const at::Tensor& rows, const RowLabels& labels) {
+  /// @param first_sample where the rows are samples of classes whose scores are to be kept: the
+  ///   number of the first
+  void add(const FittedProbe& fit, const at::Tensor& rows, const RowLabels& labels,
+           std::optional<std::int64_t> first_sample = std::nullopt) {
     const at::Tensor without_bias = fit.scores_without_bias(rows);
     const at::Tensor is_good = at::isfinite(rows.sum(at::kDouble))
                                    .logical_and(at::isnan(without_bias.sum()).logical_not());
@@ -36,6 +49,12 @@ class ProbeScore {
       const at::Tensor right = scores.argmax(1).eq(labels.classes).logical_and(counts);
       sums_.add_(at::stack({counts.sum(), right.sum(), right.new_zeros({}, at::kLong),
                             right.new_zeros({}, at::kLong)}));
+      if (first_sample && kept_ + rows.size(0) <= kMostKept) {
+        const at::Tensor nothing =
+            at::full({}, missing_number(), right.options().dtype(at::kFloat));
+        by_sample_.push_back({*first_sample, at::where(counts, right.to(at::kFloat), nothing)});
+        kept_ += rows.size(0);
+      }
       return;
     }
     // About the training's mean, which is near, so that nothing cancels (see Covariance).
@@ -54,6 +73,9 @@ class ProbeScore {
 
   [[nodiscard]] bool empty() const { return !sums_.defined(); }
 
+  /// Of the first 131,072 samples at most, on their device.
+  [[nodiscard]] const std::vector<SampleScores>& by_sample() const { return by_sample_; }
+
   /// The share of the rows whose class was found; of numbers R², the share of their variance that
   /// was foreseen, 1 − Σ|y − ŷ|² / Σ|y − ȳ|². Waits for the device.
   /// @return missing where no row counted, or the numbers never varied
@@ -70,6 +92,9 @@ class ProbeScore {
  private:
   at::Tensor sums_;        // (4): rows, right ones, Σ|y − ŷ|², Σ|y − b|²
   at::Tensor target_sum_;  // (c): Σ(y − b), of targets that are numbers
+  std::vector<SampleScores> by_sample_;
+  std::int64_t kept_ = 0;
+  static constexpr std::int64_t kMostKept = std::int64_t{1} << 17U;
 };
 
 /// A probe that is fitted when it is first asked for, by whichever thread asks. Thread-safe.

@@ -99,6 +99,7 @@ struct FieldColumns {
     };
     axis.most = length(number(most));
     axis.least = length(number(least));
+    field.is_map = axis.least.has_value();  // as far as a table tells
     if (is_nan(number(most))) axis.unknown = "unknown";
     return field;
   }

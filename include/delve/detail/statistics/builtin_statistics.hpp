@@ -61,6 +61,10 @@ inline Eigen::MatrixXd leading_eigenvalues(const Spectrum& spectrum, std::int64_
 inline constexpr const char* kHeldOutAccuracy = "probe_held_out";
 inline constexpr const char* kHeldOutR2 = "probe_r2_held_out";
 
+/// How well the gain of "probe" on the layers before is known. Requested with it; the tracker,
+/// which knows the other layers, computes it.
+inline constexpr const char* kProbeError = "probe_error";
+
 /// The table of statistics: the one place to add one to the library. The first ones bear the names
 /// and quantities of Delve (Python).
 inline std::vector<Statistic> builtin_statistics() {
@@ -140,6 +144,9 @@ inline std::vector<Statistic> builtin_statistics() {
       of_probe("probe_train", "probe-accuracy", Mode::Train, &ProbeMeasurement::training),
       of_probe(kHeldOutAccuracy, "held-out-probe-accuracy", Mode::Train,
                &ProbeMeasurement::held_out),
+      Statistic::number(kProbeError, "probe-error", [](const Layer&) { return missing_value(); })
+          .needing({Need::Probe})
+          .only_in(Mode::Eval),
       // R² of a poor probe is below 0.
       of_probe("probe_r2", "probe-r2", Mode::Eval, &ProbeMeasurement::evaluation)
           .shown_as(ValueKind::Number),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::any_of, std::find, std::remove_if
+#include <algorithm>  // std::any_of, std::find, std::find_if, std::remove_if
 #include <cstdint>    // std::int64_t
 #include <string>     // std::string
 #include <vector>     // std::vector
@@ -9,7 +9,9 @@
 #include <fmt/format.h>
 
 #include <delve/detail/probes/labelled_batch.hpp>
+#include <delve/detail/probes/probe_errors.hpp>
 #include <delve/detail/statistics/builtin_statistics.hpp>
+#include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tracking/observed_layer.hpp>
 #include <delve/detail/tracking/problems.hpp>
 #include <delve/layer_field.hpp>
@@ -122,6 +124,37 @@ inline void drop_unused_held_out(EpochRecord& record) {
   for (LayerRecord& layer : record.layers) {
     std::vector<Value>& values = layer.values;
     values.erase(std::remove_if(values.begin(), values.end(), is_held_out), values.end());
+  }
+}
+
+/// Puts into the record how well it is known what each probe gains on the best one of the layers
+/// before: a standard error on the same samples, which probes of other ones do not have.
+inline void add_probe_errors(EpochRecord& record, const std::vector<LayerReport>& reports) {
+  const PlainMode plain;
+  const auto value = [](LayerRecord& layer, const char* stat) -> Value* {
+    for (Value& it : layer.values) {
+      if (it.stat == stat) return &it;
+    }
+    return nullptr;
+  };
+  const LayerReport* best = nullptr;
+  double best_share = 0;
+  for (LayerRecord& layer : record.layers) {
+    if (layer.mode != Mode::Eval) continue;
+    const Value* share = value(layer, "probe");
+    const auto report = std::find_if(reports.begin(), reports.end(),
+                                     [&](const auto& it) { return it.layer == layer.layer; });
+    const bool has_scores = share != nullptr && !is_missing(share->value) &&
+                            report != reports.end() && !report->probe_scores.empty();
+    if (!has_scores) continue;
+    Value* error = value(layer, kProbeError);
+    if (best != nullptr && error != nullptr &&
+        are_of_same_samples(report->probe_scores, best->probe_scores)) {
+      error->value = paired_error(in_a_row(report->probe_scores), in_a_row(best->probe_scores));
+    }
+    if (best != nullptr && share->value <= best_share) continue;
+    best = &*report;
+    best_share = share->value;
   }
 }
 

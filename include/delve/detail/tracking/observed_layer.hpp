@@ -22,6 +22,7 @@
 #include <delve/detail/probes/labelled_batch.hpp>
 #include <delve/detail/probes/layer_probe.hpp>
 #include <delve/detail/probes/probe_rows.hpp>
+#include <delve/detail/probes/probe_score.hpp>
 #include <delve/detail/sums/memory.hpp>
 #include <delve/detail/sums/products.hpp>
 #include <delve/detail/support/random_bits.hpp>
@@ -117,6 +118,7 @@ struct LayerReport {
   bool was_called;      ///< in this epoch, whatever became of the output
   std::string part_of;  ///< the name of the layer that it is a part of; empty where it is whole
   ProbeFaults probe_faults;
+  std::vector<SampleScores> probe_scores;  ///< of its evaluation
 };
 
 /// One tracked layer, from its output to its record. Thread-safe.
@@ -323,13 +325,16 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
 
 template <typename Scalar>
 LayerReport ObservedLayer<Scalar>::report(EpochData data) const {
-  LayerReport report{name_, {}, 0, data.is_frozen, data.was_called, {}, data.probe_faults};
+  LayerReport report{name_, {}, 0, data.is_frozen, data.was_called, {}, data.probe_faults, {}};
   if (!part_.empty()) report.part_of = name_.substr(0, name_.size() - part_.size() - 1);
   for (const auto& [mode, stream] : data.streams) {
     report.width = std::max(report.width, stream.covariance.width());
   }
   ProbeMeasurement probe;
-  if (data.probe) probe = measured(*data.probe);
+  if (data.probe) {
+    probe = measured(*data.probe);
+    report.probe_scores = data.probe->evaluation.by_sample();
+  }
   report.probe_faults.is_unsolved = !probe.is_solved;
   for (auto& [mode, stream] : data.streams) {
     LayerRecord record = empty_record(mode, report.width);
@@ -481,7 +486,7 @@ bool ObservedLayer<Scalar>::take_labelled(const std::vector<at::Tensor>& outputs
     const bool is_cut = options.max_samples() && !rows.is_turned && samples < rows.rows.size(0);
     if (is_cut) labelled = labelled.first(samples);
     if (probe_mode == Mode::Eval) {
-      probe_->evaluate(labelled);
+      probe_->evaluate(labelled, batch.first_sample());
       if (!probe_->has_fit() && has_trained_) probe_faults_.is_untrained = true;
       return false;
     }

@@ -55,9 +55,10 @@ inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options)
   const auto has = [&](std::string_view name) {
     return std::find(options.stats().begin(), options.stats().end(), name) != options.stats().end();
   };
-  for (const auto& [probe, held_out] :
-       {std::pair("probe", kHeldOutAccuracy), std::pair("probe_r2", kHeldOutR2)}) {
-    if (has(probe) && !has(held_out)) statistics.push_back(find_statistic(held_out));
+  for (const auto& [probe, follower] :
+       {std::pair("probe", kHeldOutAccuracy), std::pair("probe", kProbeError),
+        std::pair("probe_r2", kHeldOutR2)}) {
+    if (has(probe) && !has(follower)) statistics.push_back(find_statistic(follower));
   }
   const bool has_saturation = std::any_of(
       statistics.begin(), statistics.end(),
@@ -138,7 +139,8 @@ inline void check_probes(const CheckLayerSatOptions& options,
       return std::find(names.begin(), names.end(), statistic.name) != names.end();
     });
   };
-  const bool of_classes = has_one_of({"probe", "probe_train", kHeldOutAccuracy, "nc1"});
+  const bool of_classes =
+      has_one_of({"probe", "probe_train", kHeldOutAccuracy, kProbeError, "nc1"});
   const bool of_targets = has_one_of({"probe_r2", kHeldOutR2});
   const auto agree = [](bool requested, std::string_view option, std::int64_t count,
                         std::string_view stats, std::int64_t least) {
