@@ -32,7 +32,7 @@ run() {
   shift 2
   "$build/examples/resnet18_cifar10" --output "$folder" --name "${name}_$seed" --seed "$seed" \
     --width 16 --dataset fashion-mnist --train-pictures 10000 --test-pictures 10000 --epochs 4 \
-    --batch-size 128 --probe "$@" >"$log" || { tail -n 20 "$log" >&2; die "$name failed"; }
+    --batch-size 128 --learning-rate 0.003 --decay --probe "$@" >"$log" || { tail -n 20 "$log" >&2; die "$name failed"; }
   awk -F';' -v name="$name" -v seed="$seed" -v seconds=$((SECONDS - start)) \
     -v work="$(sed -n 's/.* parameters, \([0-9,]*\) multiplications.*/\1/p' "$log" | head -n 1)" \
     'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "test-accuracy") c = i }

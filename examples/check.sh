@@ -16,7 +16,7 @@ fail() {
 rows=$(($(wc -l <"$table") - 1))
 ((rows == epochs)) || fail "vgg16.csv has $rows epochs, not $epochs"
 # Receptive fields stand in the first row alone.
-awk -F';' 'NR == 1 { for (i = 1; i <= NF; i++) of_fields[i] = $i ~ /^(rf-min|rf-max|border)_/; next }
+awk -F';' 'NR == 1 { for (i = 1; i <= NF; i++) of_fields[i] = $i ~ /^(rf-min|rf-max|border|rank-limit)_/; next }
   { for (i = 1; i <= NF; i++) if ($i == "" && !(of_fields[i] && NR > 2)) exit 1 }' "$table" ||
   fail "vgg16.csv has an empty cell"
 

@@ -26,6 +26,7 @@ struct ResNetSettings : examples::PictureSettings {
   int stages = 4;
   std::string name;
   bool probe = false;
+  bool decay = false;
 };
 
 void run(const ResNetSettings& settings) {
@@ -64,6 +65,12 @@ void run(const ResNetSettings& settings) {
   };
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {
     const std::string label = fmt::format("epoch {}", epoch);
+    if (settings.decay) {
+      const double share = 1 - (epoch + 0.5) / settings.epochs;
+      for (auto& group : optimizer.param_groups()) {
+        group.options().set_lr(settings.learning_rate * share);
+      }
+    }
     run_epoch(train_data, &optimizer, label + " train").report("train", tracker);
     run_epoch(test_data, nullptr, label + " test ").report("test", tracker);
     tracker.add_saturations();
@@ -87,6 +94,8 @@ int main(int argc, char** argv) {
   examples::add_probe_option(app, settings.probe);
   app.add_flag("--no-early-downsampling", settings.no_early_downsampling,
                "First convolution with stride 1 instead of 2, and no max-pool behind it");
+  app.add_flag("--decay", settings.decay,
+               "Let the learning rate fall over the epochs, in equal steps, to nearly nothing");
   app.add_option("--width", settings.width, "Features of the first stage")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

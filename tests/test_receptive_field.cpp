@@ -1062,6 +1062,27 @@ delve::CheckLayerSatOptions with_fields(std::vector<std::string>* messages = nul
 
 }  // namespace
 
+TEST_CASE("A layer's inputs limit how many directions it can fill", "[fields]") {
+  const auto limit = [](const auto& layer, const torch::Tensor& input) {
+    return receptive_fields(nn::Sequential(layer), input).layers.at(0).rank_limit;
+  };
+  const torch::Tensor pictures = torch::randn({2, 32, 6, 6});
+  const auto conv = [](std::int64_t out, std::int64_t kernel, std::int64_t groups) {
+    return nn::Conv2d(nn::Conv2dOptions(32, out, kernel).groups(groups));
+  };
+  CHECK(limit(conv(64, 1, 1), pictures) == 0.5);
+  CHECK(limit(conv(64, 3, 1), pictures) == 1);
+  CHECK(limit(conv(16, 1, 1), pictures) == 1);
+  CHECK(limit(conv(32, 3, 32), pictures) == 1);      // depthwise: nine inputs each
+  CHECK(limit(conv(128, 1, 32), pictures) == 0.25);  // four of one input
+  CHECK(limit(nn::Linear(6, 24), pictures) == 0.25);
+  // What a layer's data shows never exceeds it.
+  nn::Conv2d layer = conv(64, 1, 1);
+  delve::CheckLayerSat tracker("unused", "csv", layer, delve_test::quiet());
+  layer->forward(torch::randn({64, 32, 6, 6}));
+  CHECK(tracker.add_saturations().layers.at(0).values.at(0).value <= 0.5);
+}
+
 TEST_CASE("A page has receptive fields without being asked, and the run's settings",
           "[fields][tracker][html]") {
   torch::manual_seed(5);

@@ -241,6 +241,23 @@ TEST_CASE("The last whole epoch of a run is judged, with the fields that an earl
   CHECK(delve::verdict(std::vector<delve::EpochRecord>{}).kind == VerdictKind::NotEnoughData);
 }
 
+TEST_CASE("A shortcut between two border layers is behind the border, one before them is not",
+          "[verdict]") {
+  const std::vector<Made> layers = {
+      {0.5}, {0.6}, {0.1}, {0.1, -1, 0, kBorder}, {0.1}, {0.1, -1, 0, kBorder}};
+  const delve::Verdict verdict = delve::verdict(record_of(layers), fields_of(layers));
+  CHECK(verdict.kind == VerdictKind::Tail);
+  CHECK(verdict.layers == names(3, 6));
+}
+
+TEST_CASE("Saturation is held against what a layer's inputs allow", "[verdict]") {
+  const std::vector<Made> layers = {{0.5}, {0.5}, {0.5}, {0.2}};
+  std::vector<delve::LayerField> fields = fields_of(layers);
+  CHECK(delve::verdict(record_of(layers), fields).layers == names(3, 4));
+  fields.back().rank_limit = 0.25;  // of which it fills 0.8
+  CHECK(delve::verdict(record_of(layers), fields).kind == VerdictKind::NoTail);
+}
+
 TEST_CASE("Layers behind the last map are not judged where there are maps", "[verdict]") {
   const std::vector<Made> layers = {{0.5}, {0.6}, {0.1, -1, 0, kBorder}, {0.01}};
   std::vector<delve::LayerField> fields = fields_of(layers);

@@ -42,7 +42,10 @@ struct LayerField {
   std::vector<AxisField> axes;       ///< one an axis of positions
   std::vector<std::string> notes;    ///< what is not counted: "statistics of group_norm not …"
   std::int64_t calls = 0;            ///< with these fields; of others there is another row
-  bool is_map = false;               ///< its output has positions still
+  /// The share of its directions that its inputs can fill, by their number alone: a convolution of
+  /// 1 × 1 from 32 to 64 channels has a saturation of 0.5 at most.
+  double rank_limit = 1;
+  bool is_map = false;  ///< its output has positions still
 
   /// It cannot bring anything new together: the shortest path into it sees the whole input already,
   /// on all axes, and out of it more; or its kernel is no smaller than the map that it is given, so

@@ -120,6 +120,8 @@ struct EpochRecord {
 constexpr std::string_view kLeastField = "rf-min";
 constexpr std::string_view kMostField = "rf-max";
 constexpr std::string_view kBorder = "border";
+/// Only of layers of which it is below 1.
+constexpr std::string_view kRankLimit = "rank-limit";
 
 [[nodiscard]] inline std::string field_name(std::string_view quantity, std::string_view layer) {
   return std::string(quantity).append("_").append(layer);

@@ -41,7 +41,7 @@ enum class Evidence {
 /// What is known of a layer that is judged. Numbers that are not known are missing values.
 struct JudgedLayer {
   std::string layer;
-  double saturation = missing_value();
+  double saturation = missing_value();   ///< of what LayerField::rank_limit allows
   double probe = missing_value();        ///< accuracy, 0 to 1
   double probe_error = missing_value();  ///< standard error of what it gains on the layers before
   Evidence behind_border = Evidence::Missing;
@@ -150,10 +150,19 @@ class Judge {
       add(record, layer);
     }
     leave_out_last_layers();
-    for (const JudgedLayer& layer : verdict_.judged) {
+    for (JudgedLayer& layer : verdict_.judged) {
       own_fields_.push_back(field_of(layer.layer));
       have_few_points_.push_back(std::find(few_points_.begin(), few_points_.end(), layer.layer) !=
                                  few_points_.end());
+      if (own_fields_.back() != nullptr) layer.saturation /= own_fields_.back()->rank_limit;
+    }
+    for (std::size_t i = 0; i < own_fields_.size(); ++i) {
+      const auto is_border = [&](std::size_t place) {
+        return place < own_fields_.size() && own_fields_[place] != nullptr &&
+               own_fields_[place]->is_border;
+      };
+      // Between two of them a shortcut has a path of its own, and nothing new to see either.
+      are_behind_border_.push_back(is_border(i) || (i > 0 && is_border(i - 1) && is_border(i + 1)));
     }
   }
 
@@ -252,7 +261,7 @@ class Judge {
       layer.behind_border = layer.low_saturation = layer.no_gain = Evidence::Missing;
       if (i < first) continue;
       const LayerField* field = own_fields_[i];
-      if (field != nullptr && field->is_map) layer.behind_border = evidence(field->is_border);
+      if (field != nullptr && field->is_map) layer.behind_border = evidence(are_behind_border_[i]);
       if (!is_missing(median_) && !have_few_points_[i]) {
         layer.low_saturation = evidence(layer.saturation < kLowShare * median_);
       }
@@ -478,6 +487,7 @@ class Judge {
   Verdict verdict_;
   std::vector<const LayerField*> own_fields_;  // of each judged layer; nullptr: not known
   std::vector<bool> have_few_points_;          // of each judged layer
+  std::vector<bool> are_behind_border_;        // of each judged layer
   Mode mode_ = Mode::Train;
   std::vector<std::string> apart_;
   std::vector<std::string> few_points_;
@@ -513,11 +523,12 @@ inline void renew_fields(std::vector<LayerField>& fields, const std::vector<Laye
 /// Whether the last layers of a network contribute: a verdict on one epoch.
 ///
 /// A tail is the longest run of layers at the end, the network's last layer apart, for each of
-/// which two of these hold: it is a border layer; its saturation is below half the median of the
-/// layers before the run; its probe is no more than two standard errors better than the best one
-/// before the run. Saturation counts only with ten data points a dimension, a probe only where that
-/// standard error is at most one point of accuracy. Where one holds for each layer, it may be a
-/// tail. At least two layers remain before it. docs/report.md has the reasons.
+/// which two of these hold: it is a border layer, or a shortcut between two of them; its
+/// saturation, of what its inputs allow, is below half the median of the layers before the run; its
+/// probe is no more than two standard errors better than the best one before the run. Saturation
+/// counts only with ten data points a dimension, a probe only where that standard error is at most
+/// one point of accuracy. Where one holds for each layer, it may be a tail. At least two layers
+/// remain before it. docs/report.md has the reasons.
 /// @param fields what the layers see; empty: not known
 /// @param removals what would be without some downsampling: ReceptiveFields has it
 inline Verdict verdict(const EpochRecord& record, const std::vector<LayerField>& fields,

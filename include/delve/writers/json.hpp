@@ -93,6 +93,7 @@ inline nlohmann::ordered_json json_of(const LayerField& field) {
   object["multiplications"] = field.multiplications;
   object["border"] = field.is_border;
   object["critical"] = field.is_critical;
+  if (field.rank_limit < 1) object["rank_limit"] = field.rank_limit;
   object["notes"] = field.notes;
   Json& axes = object["axes"] = Json::array();
   for (const AxisField& axis : field.axes) {

@@ -107,6 +107,24 @@ inline std::int64_t parameter_count(const ModuleView& module) {
   return count;
 }
 
+/// LayerField::rank_limit: the outputs of a linear map, of each group of a convolution's channels
+/// by itself, span no more directions than it has inputs.
+inline double rank_limit_of(const LayerKind& kind, const ModuleView& module,
+                            const ForwardCall& call) {
+  const torch::Tensor weight = kind.weight(module);
+  const bool is_map = (kind.family == LayerFamily::Convolution && !kind.is_transposed) ||
+                      (kind.family == LayerFamily::Linear && !kind.is_cell && !kind.is_table);
+  if (!is_map || !weight.defined() || weight.dim() < 2 || weight.numel() == 0) return 1;
+  double groups = 1;
+  const std::int64_t channels_at = call.input.dim() - kind.position_axes - 1;
+  if (kind.family == LayerFamily::Convolution && channels_at >= 0) {
+    groups =
+        static_cast<double>(call.input.size(channels_at)) / static_cast<double>(weight.size(1));
+  }
+  const auto outputs = static_cast<double>(weight.size(0));
+  return std::min(1.0, static_cast<double>(weight.numel()) / outputs * groups / outputs);
+}
+
 /// Products of two numbers that a forward of this kind forms.
 inline std::int64_t multiplication_count(const LayerKind& kind, const ModuleView& module,
                                          const ForwardCall& call) {
@@ -184,6 +202,7 @@ class FieldRecorder {
     row.parameters = parameter_count(module);
     row.multiplications = multiplication_count(kind, module, call);
     row.calls = 1;
+    row.rank_limit = rank_limit_of(kind, module, call);
     if (const std::optional<Trace> trace = tracer_->trace_of(call.outputs.front())) {
       row.axes = axis_fields(*trace, sizes_);
       row.notes.assign(trace->notes.begin(), trace->notes.end());

@@ -82,6 +82,7 @@ struct FieldColumns {
   std::size_t most;
   std::optional<std::size_t> least;
   std::optional<std::size_t> border;
+  std::optional<std::size_t> rank_limit;
 
   /// What a row says; nothing where it says nothing. An axis in the place of all.
   [[nodiscard]] std::optional<LayerField> in(const CsvTable::Row& row) const {
@@ -92,6 +93,7 @@ struct FieldColumns {
     LayerField field;
     field.layer = layer;
     field.is_border = number(border) == 1;
+    if (const double limit = number(rank_limit); is_finite(limit)) field.rank_limit = limit;
     AxisField& axis = field.axes.emplace_back();
     const auto length = [&](double value) -> std::optional<std::int64_t> {
       if (!is_finite(value)) return std::nullopt;
@@ -119,8 +121,8 @@ inline std::vector<FieldColumns> field_columns(const CsvTable& table) {
   for (std::size_t i = 1; i < table.header.size(); ++i) {
     if (table.header[i].rfind(prefix, 0) != 0) continue;
     const std::string layer = table.header[i].substr(prefix.size());
-    all.push_back(
-        {layer, i, place(field_name(kLeastField, layer)), place(field_name(kBorder, layer))});
+    all.push_back({layer, i, place(field_name(kLeastField, layer)),
+                   place(field_name(kBorder, layer)), place(field_name(kRankLimit, layer))});
   }
   return all;
 }
@@ -172,6 +174,7 @@ inline std::vector<EpochRecord> records_of(const CsvTable& table, const std::str
     of_fields.insert(field.most);
     if (field.least) of_fields.insert(*field.least);
     if (field.border) of_fields.insert(*field.border);
+    if (field.rank_limit) of_fields.insert(*field.rank_limit);
   }
   std::vector<std::size_t> scalars;
   for (std::size_t i = 1; i < table.header.size(); ++i) {
