@@ -3,7 +3,6 @@
 
 #include <stdexcept>  // std::invalid_argument
 #include <string>     // std::string
-#include <utility>    // std::move
 #include <vector>     // std::vector
 
 #include <delve/detail/os/files.hpp>

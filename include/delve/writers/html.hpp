@@ -17,7 +17,6 @@
 #include <delve/detail/report/report_history.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
 #include <delve/record.hpp>
-#include <delve/verdict.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 

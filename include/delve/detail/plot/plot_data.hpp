@@ -7,6 +7,7 @@
 #include <string>     // std::string
 #include <vector>     // std::vector
 
+#include <delve/detail/statistics/builtin_statistics.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>

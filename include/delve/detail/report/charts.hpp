@@ -4,7 +4,6 @@
 #include <algorithm>    // std::clamp, std::find, std::max, std::min
 #include <cmath>        // std::ceil, std::lround
 #include <cstddef>      // std::size_t
-#include <cstdint>      // std::int64_t
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <vector>       // std::vector
@@ -16,7 +15,11 @@
 #include <delve/detail/report/markup.hpp>
 #include <delve/detail/report/report_history.hpp>
 #include <delve/detail/support/numbers.hpp>
+#include <delve/detail/support/text.hpp>
+#include <delve/layer_field.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/verdict.hpp>
 
 // Pictures of a page, as SVG in the page. Colours are classes of its style, for light and dark.
 // Every mark has a <title>: browsers show it, screen readers say it.

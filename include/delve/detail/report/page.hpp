@@ -3,17 +3,23 @@
 
 #include <algorithm>    // std::any_of, std::find
 #include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::pair
 #include <vector>       // std::vector
 
 #include <fmt/format.h>
 
+#include <delve/detail/plot/plot_style.hpp>
 #include <delve/detail/report/charts.hpp>
 #include <delve/detail/report/markup.hpp>
 #include <delve/detail/report/page_assets.hpp>
 #include <delve/detail/report/report_history.hpp>
+#include <delve/detail/support/numbers.hpp>
+#include <delve/detail/support/text.hpp>
+#include <delve/field_advice.hpp>
+#include <delve/layer_field.hpp>
+#include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/verdict.hpp>
 #include <delve/version.hpp>

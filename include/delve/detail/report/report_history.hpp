@@ -3,9 +3,7 @@
 
 #include <algorithm>  // std::clamp, std::find, std::find_if
 #include <cstddef>    // std::size_t
-#include <cstdint>    // std::int64_t
 #include <string>     // std::string
-#include <utility>    // std::move
 #include <vector>     // std::vector
 
 #include <delve/detail/plot/history.hpp>
