@@ -46,7 +46,7 @@ say "Run, seed, accuracy on the test pictures, multiplications a picture, second
 for ((seed = 0; seed < seeds; seed++)); do
   run before "$seed" "$@"
   verdict=$("$build/examples/delve-report" "$folder/before_$seed.csv" -o "$folder/before_$seed.html")
-  stage=$(sed -nE 's/^before_[0-9]+: layer([2-4])-.*(forms? a|is a) tail.*/\1/p' <<<"$verdict")
+  stage=$(sed -nE 's/^before_[0-9]+: layer([2-4])-0-.*(forms? a|is a) tail.*/\1/p' <<<"$verdict")
   if [[ -z $stage ]]; then
     printf '%s\n' "$verdict"
     die "the report found no tail that begins with a stage: there is nothing to change"

@@ -158,9 +158,10 @@ TEST_CASE("The last table is followed by the verdict, where there are layers to 
   CHECK(ends_with(
       out.str(),
       "\n"
-      "c  may be a tail: one kind of evidence says so, no second one.\n"
-      "  Evidence: Low saturation: 0.25, against a median of 0.625 before.\n"
-      "  Advice: Leave them out: a head in the place of c  should do as well, for less.\n"));
+      "c  may be a tail: one kind of evidence speaks for each of its layers, but not two for all.\n"
+      "  Evidence: Low saturation: 25.0 %, against a median of 62.5 % before.\n"
+      "  Advice: Measure another kind of evidence first; the limits name those that are missing. "
+      "Leave them out: a head in the place of c  should do as well, for less.\n"));
 }
 
 TEST_CASE("Layers without data are named below the table, long names shortened", "[console]") {

@@ -115,7 +115,8 @@ TEST_CASE("A page says first what to change, and needs neither a script nor a ne
   const std::size_t verdict = page.find("conv2 to conv3 (2 layers) form a tail");
   CHECK(verdict < page.find("<table"));
   CHECK(verdict < page.find("<svg"));
-  CHECK(page.find("Low saturation: 0.135, against a median of 0.573 before.") != std::string::npos);
+  CHECK(page.find("Low saturation: 13.5 %, against a median of 57.2 % before.") !=
+        std::string::npos);
   // The table's cells are there as text.
   CHECK(page.find(">51.0 %</td>") != std::string::npos);
   CHECK(page.find("<td data-v=\"20\">20</td>") != std::string::npos);
@@ -171,6 +172,16 @@ TEST_CASE("A page is continued from the table beside it", "[html]") {
   CHECK(data["series"][0]["epochs"] == nlohmann::json({0, 1, 2}));
   CHECK(data["verdict"]["kind"] == "tail");
   CHECK(data["fields"][3]["border"] == true);
+  CHECK(delve_test::read(folder / "run.html").find("did not run") == std::string::npos);
+}
+
+TEST_CASE("A part of an epoch is no epoch of the page", "[html]") {
+  const fs::path folder = fresh_folder("html_partial");
+  delve::EpochRecord part = tailed(2);
+  part.scalars.emplace_back("partial-epoch", 1);
+  const std::string page = page_of({tailed(0), tailed(1), part}, folder);
+  CHECK(data_of(page)["series"][0]["epochs"] == nlohmann::json({0, 1}));
+  CHECK(page.find("partial-epoch") == std::string::npos);
 }
 
 TEST_CASE("What a tracker tells of the run is on the page", "[html]") {

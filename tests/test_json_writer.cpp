@@ -104,7 +104,7 @@ TEST_CASE("A network of some depth has a verdict in each line", "[json]") {
   CHECK(first["verdict"]["kind"] == "possible-tail");
   CHECK(first["verdict"]["layers"] == nlohmann::json({"c"}));
   CHECK(first["verdict"]["evidence"][0] ==
-        "Low saturation: 0.25, against a median of 0.625 before.");
+        "Low saturation: 25.0 %, against a median of 62.5 % before.");
   CHECK(text.find("verdict", text.find('\n')) == std::string::npos);
 }
 

@@ -115,6 +115,11 @@ TEST_CASE("A tail takes two kinds of evidence, one makes it possible", "[verdict
        false,
        VerdictKind::Tail,
        2},
+      {"the best layer before one lies in the run: both errors count",
+       {{0.5, 0.5}, {0.6, 0.7}, {0.1, 0.703, 0.002}, {0.1, 0.7035, 0.0002}},
+       false,
+       VerdictKind::Tail,
+       2},
       {"a probe of which too little is known is no evidence",
        {{0.5, 0.5}, {0.6, 0.7}, {0.1, 0.7, 0.0101}, {0.1, 0.7, 0.0101}},
        false,
@@ -191,13 +196,13 @@ TEST_CASE("The verdict says by what, what to try, and what it does not rest on",
   CHECK(text.str() ==
         "conv2 to conv3 (2 layers) form a tail: they contribute nothing that the layers before do "
         "not.\n"
-        "  Evidence: Behind the border: what they read has seen the whole input already (receptive "
-        "field up to 32, input 32 × 32). Low saturation: 0.1 to 0.15, against a median of 0.55 "
-        "before. Nothing gained by probes: at best +0.20 ± 0.20 points of accuracy on the best "
+        "  Evidence: Behind the border: nothing of the input is new to them (receptive field up to "
+        "32, input 32 × 32). Low saturation: 10.0 to 15.0 %, against a median of 55.0 % before. "
+        "Nothing gained by probes: at best +0.20 ± 0.20 points of accuracy on the best "
         "layer before (70.0 %).\n"
         "  Advice: Try a larger input: from 25 × 25 on no layer is a border layer. Or leave them "
         "out: a head in the place of conv2 to conv3 (2 layers) should do as well, for less.\n");
-  CHECK(verdict.limits == std::vector<std::string>{"Judged by epoch 7, saturation in training.",
+  CHECK(verdict.limits == std::vector<std::string>{"Judged on epoch 7, by saturation in training.",
                                                    "Not judged: fc, the network's last layer."});
   // What receptive_fields() found of the downsampling is passed on.
   verdict = delve::verdict(record_of(layers), fields,
@@ -276,7 +281,7 @@ TEST_CASE("Without training, evaluation tells", "[verdict]") {
   record.layers = evaluated;
   const delve::Verdict verdict = delve::verdict(record, {});
   CHECK(verdict.layers == names(3, 4));
-  CHECK(verdict.limits[0] == "Judged by epoch 7, saturation in evaluation.");
+  CHECK(verdict.limits[0] == "Judged on epoch 7, by saturation in evaluation.");
 }
 
 TEST_CASE("Missing values, and no layers at all, are judged without a fault", "[verdict]") {

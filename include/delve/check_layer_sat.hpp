@@ -743,8 +743,13 @@ void CheckLayerSat<Scalar>::write_unsaved() {
 /// Tells a writer what it may say of the run.
 template <typename Scalar>
 void CheckLayerSat<Scalar>::inform(Writer& writer) const {
-  writer.inform({/*is_known=*/true, detail::options_text(observation_->settings), left_out_,
-                 observation_->problems.messages()});
+  try {
+    writer.inform({/*is_known=*/true, detail::options_text(observation_->settings), left_out_,
+                   observation_->problems.messages()});
+  } catch (const std::exception& error) {  // there is no memory: what is written tells less
+    observation_->problems.tell_once("inform",
+                                     fmt::format("a writer is told no settings: {}", error.what()));
+  }
 }
 
 /// Until the report that runs in a thread of its own is done.

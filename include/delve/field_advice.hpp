@@ -101,7 +101,7 @@ inline std::string field_text(const AxisField& axis) {
 
 /// Of all axes; once where they are alike.
 inline std::string field_text(const LayerField& layer) {
-  if (layer.output.empty()) return "did not run";
+  if (layer.output.empty() && layer.axes.empty()) return "did not run";
   if (layer.axes.empty()) return "not of the input";
   std::vector<std::string> texts;
   bool are_alike = true;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::all_of, std::any_of, std::find, std::find_if, std::max, …
+#include <algorithm>    // std::all_of, std::any_of, std::count, std::find, …
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <optional>     // std::optional
@@ -43,7 +43,9 @@ struct JudgedLayer {
   std::string layer;
   double saturation = missing_value();   ///< of what LayerField::rank_limit allows
   double probe = missing_value();        ///< accuracy, 0 to 1
-  double probe_error = missing_value();  ///< standard error of what it gains on the layers before
+  double probe_error = missing_value();  ///< the statistic: of its gain on all layers before
+  /// The standard error of its gain on the best layer before the tail; at most that large.
+  double gain_error = missing_value();
   Evidence behind_border = Evidence::Missing;
   Evidence low_saturation = Evidence::Missing;
   Evidence no_gain = Evidence::Missing;
@@ -152,10 +154,10 @@ class Judge {
     leave_out_last_layers();
     for (JudgedLayer& layer : verdict_.judged) {
       own_fields_.push_back(field_of(layer.layer));
-      have_few_points_.push_back(std::find(few_points_.begin(), few_points_.end(), layer.layer) !=
-                                 few_points_.end());
-      if (own_fields_.back() != nullptr) layer.saturation /= own_fields_.back()->rank_limit;
+      if (own_fields_.back() != nullptr)
+        layer.saturation = std::min(1.0, layer.saturation / own_fields_.back()->rank_limit);
     }
+    note_references();
     for (std::size_t i = 0; i < own_fields_.size(); ++i) {
       const auto is_border = [&](std::size_t place) {
         return place < own_fields_.size() && own_fields_[place] != nullptr &&
@@ -204,10 +206,9 @@ class Judge {
     judged.saturation = saturation_of(layer);
     const double points = points_of(layer);
     const bool is_known = layer.width > 0 && points > 0;
-    if (is_known && points < static_cast<double>(kPointsPerWidth * layer.width)) {
-      few_points_.push_back(layer.layer);
-    }
-    is_without_points_ = is_without_points_ || !is_known;
+    points_are_known_.push_back(is_known);
+    have_few_points_.push_back(is_known &&
+                               points < static_cast<double>(kPointsPerWidth * layer.width));
     for (const LayerRecord& other : record.layers) {
       if (other.layer != layer.layer || other.mode != Mode::Eval) continue;
       judged.probe = value_of(other, "probe");
@@ -236,11 +237,36 @@ class Judge {
     const auto leave_out = [&] {
       apart_.insert(apart_.begin(), layers.back().layer);
       layers.pop_back();
+      points_are_known_.pop_back();
+      have_few_points_.pop_back();
     };
     if (!layers.empty()) leave_out();
     const bool has_maps = std::any_of(layers.begin(), layers.end(),
                                       [&](const auto& layer) { return is_map(layer.layer); });
     while (has_maps && !is_map(layers.back().layer)) leave_out();
+  }
+
+  /// Which layer each probe_error is relative to: the best one of all before it.
+  void note_references() {
+    std::size_t best = 0;
+    for (std::size_t i = 0; i < verdict_.judged.size(); ++i) {
+      references_.push_back(best);
+      const double probe = verdict_.judged[i].probe;
+      const double known = verdict_.judged[best].probe;
+      if (!is_missing(probe) && (is_missing(known) || probe > known)) best = i;
+    }
+  }
+
+  /// The standard error of a layer's gain on the best one before `first`: where the best one before
+  /// it comes later, both errors together, which is an upper bound (Minkowski's inequality).
+  [[nodiscard]] double gain_error(std::size_t layer, std::size_t first) const {
+    double error = 0;
+    for (std::size_t at = layer; at >= first; at = references_[at]) {
+      const double own = verdict_.judged[at].probe_error;
+      if (is_missing(own)) return missing_value();
+      error += own;
+    }
+    return error;
   }
 
   /// Finds what speaks for each layer from `first` on, that being where a tail would begin.
@@ -265,9 +291,10 @@ class Judge {
       if (!is_missing(median_) && !have_few_points_[i]) {
         layer.low_saturation = evidence(layer.saturation < kLowShare * median_);
       }
-      const bool has_probe = !is_missing(best) && !is_missing(layer.probe) &&
-                             !is_missing(layer.probe_error) && layer.probe_error <= kLargestError;
-      if (has_probe) layer.no_gain = evidence(layer.probe - best <= kErrors * layer.probe_error);
+      if (is_missing(best) || is_missing(layer.probe)) continue;
+      layer.gain_error = gain_error(i, first);
+      if (is_missing(layer.gain_error) || layer.gain_error > kLargestError) continue;
+      layer.no_gain = evidence(layer.probe - best <= kErrors * layer.gain_error);
     }
   }
 
@@ -304,11 +331,13 @@ class Judge {
                           verdict_.layers.size() == 1 ? "it contributes" : "they contribute");
         return;
       case VerdictKind::PossibleTail:
-        say = fmt::format("{} may be a tail: one kind of evidence says so, no second one.",
-                          range_text(verdict_.layers));
+        say = fmt::format(
+            "{} may be a tail: one kind of evidence speaks for each of its layers, but not two for "
+            "all.",
+            range_text(verdict_.layers));
         return;
       case VerdictKind::NoTail:
-        say = "No tail: the last layers contribute, by all that was measured.";
+        say = "No tail: nothing that was measured speaks for one.";
         return;
       case VerdictKind::NotEnoughData:
         say = verdict_.judged.size() > kLeastBefore
@@ -340,22 +369,25 @@ class Judge {
     std::vector<std::string>& say = verdict_.evidence;
     if (const auto behind = those_with(&JudgedLayer::behind_border); !behind.empty()) {
       const LayerField& field = *field_of(behind.back()->layer);
-      const double length = least_field(field);
+      double length = 0;
+      for (const JudgedLayer* layer : behind) {
+        const double own = least_field(*field_of(layer->layer));
+        if (is_finite(own)) length = std::max(length, own);
+      }
       std::vector<std::int64_t> input;
       for (const AxisField& axis : field.axes) {
         if (axis.input > 0) input.push_back(axis.input);
       }
       say.push_back(fmt::format(
-          "Behind the border{}: what they read has seen the whole input already (receptive field "
-          "up to {}{}).",
+          "Behind the border{}: nothing of the input is new to them (receptive field up to {}{}).",
           of_which(behind), number_text(length),
           input.empty() ? "" : fmt::format(", input {}", shape_text(input))));
     }
     if (const auto low = those_with(&JudgedLayer::low_saturation); !low.empty()) {
       std::vector<double> saturations;
-      for (const JudgedLayer* layer : low) saturations.push_back(layer->saturation);
-      say.push_back(fmt::format("Low saturation{}: {}, against a median of {:.3g} before.",
-                                of_which(low), span_text(saturations, "{:.3g}"), median_));
+      for (const JudgedLayer* layer : low) saturations.push_back(100 * layer->saturation);
+      say.push_back(fmt::format("Low saturation{}: {} %, against a median of {:.1f} % before.",
+                                of_which(low), span_text(saturations, "{:.1f}"), 100 * median_));
     }
     if (const auto useless = those_with(&JudgedLayer::no_gain); !useless.empty()) {
       const JudgedLayer* best = useless.front();
@@ -366,13 +398,17 @@ class Judge {
       say.push_back(fmt::format(
           "Nothing gained by probes{}: at best {:+.2f} ± {:.2f} points of accuracy on the best "
           "layer before ({:.1f} %).",
-          of_which(useless), points * (best->probe - best_), points * best->probe_error,
+          of_which(useless), points * (best->probe - best_), points * best->gain_error,
           points * best_));
     }
   }
 
   void say_advice(const std::vector<StrideRemoval>& removals) {
     std::vector<std::string>& say = verdict_.advice;
+    if (verdict_.kind == VerdictKind::PossibleTail) {
+      say.push_back(
+          "Measure another kind of evidence first; the limits name those that are missing.");
+    }
     const bool has_border = !those_with(&JudgedLayer::behind_border).empty();
     if (has_border) {
       // A table has no kernels, and so no size that leaves no border layer.
@@ -435,28 +471,33 @@ class Judge {
   void say_limits() {
     std::vector<std::string>& say = verdict_.limits;
     if (!verdict_.judged.empty()) {
-      say.push_back(fmt::format("Judged by epoch {}, saturation in {}.", verdict_.epoch,
+      say.push_back(fmt::format("Judged on epoch {}, by saturation in {}.", verdict_.epoch,
                                 mode_ == Mode::Train ? "training" : "evaluation"));
     }
     if (!apart_.empty()) {
       say.push_back(fmt::format("Not judged: {}, the network's {}.", first_of(apart_, 3),
                                 apart_.size() == 1 ? "last layer" : "last layers"));
     }
-    if (!few_points_.empty()) {
+    std::vector<std::string> few_points;
+    for (std::size_t i = 0; i < verdict_.judged.size(); ++i) {
+      if (have_few_points_[i]) few_points.push_back(verdict_.judged[i].layer);
+    }
+    if (!few_points.empty()) {
       say.push_back(fmt::format(
           "Not by the saturation of {}: fewer than {} data points a dimension, so that it may be "
           "too low.",
-          first_of(few_points_, 3), kPointsPerWidth));
+          first_of(few_points, 3), kPointsPerWidth));
     }
-    if (is_without_points_ && !verdict_.judged.empty()) {
+    if (std::count(points_are_known_.begin(), points_are_known_.end(), false) > 0) {
       say.push_back(
-          "How many data points saturation rests on is not known here; fewer than 10 a dimension "
+          "How many data points a dimension saturation rests on is not known here; fewer than 10 "
           "make it too low.");
     }
     if (fields_.empty()) {
       say.push_back(
           "Not by receptive fields: there are none. CheckLayerSatOptions::receptive_field(true) "
-          "has them watched, where the input has positions.");
+          "and "
+          "delve/receptive_field.hpp have them watched, where the input has positions.");
     }
     say_limits_of_probes();
   }
@@ -486,12 +527,12 @@ class Judge {
   const std::vector<LayerField>& fields_;
   Verdict verdict_;
   std::vector<const LayerField*> own_fields_;  // of each judged layer; nullptr: not known
+  std::vector<std::size_t> references_;        // of each judged layer
+  std::vector<bool> points_are_known_;         // of each judged layer
   std::vector<bool> have_few_points_;          // of each judged layer
   std::vector<bool> are_behind_border_;        // of each judged layer
   Mode mode_ = Mode::Train;
   std::vector<std::string> apart_;
-  std::vector<std::string> few_points_;
-  bool is_without_points_ = false;
   double median_ = missing_value();  // of the layers before, as last weighed
   double best_ = missing_value();    // the same: the best probe
 };

@@ -113,7 +113,7 @@ def main():
         epochs = sorted({epoch for series in data["series"] for epoch in series["epochs"]})
         slider.focus()
         page.keyboard.press("Home")
-        assert page.locator(".epochs output").first.text_content() == str(epochs[0])
+        assert page.locator(".epochs .number").first.text_content() == str(epochs[0])
         series = data["series"][0]
         cells = page.locator("article").first.locator('td[data-s="0"]')
         for place, layer in enumerate(series["layers"]):
@@ -122,7 +122,7 @@ def main():
             shown = cells.nth(layer).text_content()
             assert shown == wanted, f"{data['layers'][layer]}: {shown}, not {wanted}"
         page.keyboard.press("End")
-        assert page.locator(".epochs output").first.text_content() == str(epochs[-1])
+        assert page.locator(".epochs .number").first.text_content() == str(epochs[-1])
 
         # Sorting, by keyboard, up and down.
         head = page.locator("table.layers-table").first.locator("thead th").nth(1)

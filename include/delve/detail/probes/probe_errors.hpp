@@ -17,8 +17,8 @@ namespace delve::detail {
 /// Waits for the device.
 inline at::Tensor in_a_row(const std::vector<SampleScores>& scores) {
   std::vector<at::Tensor> parts;
-  for (const SampleScores& part : scores) parts.push_back(part.is_right.to(at::kCPU, at::kDouble));
-  return parts.empty() ? at::Tensor() : at::cat(parts);
+  for (const SampleScores& part : scores) parts.push_back(part.is_right);
+  return parts.empty() ? at::Tensor() : at::cat(parts).to(at::kCPU, at::kDouble);
 }
 
 /// Whether two probes were tried on the same samples in the same order.

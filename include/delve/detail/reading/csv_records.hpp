@@ -93,7 +93,9 @@ struct FieldColumns {
     LayerField field;
     field.layer = layer;
     field.is_border = number(border) == 1;
-    if (const double limit = number(rank_limit); is_finite(limit)) field.rank_limit = limit;
+    if (const double limit = number(rank_limit); is_finite(limit) && limit > 0 && limit < 1) {
+      field.rank_limit = limit;
+    }
     AxisField& axis = field.axes.emplace_back();
     const auto length = [&](double value) -> std::optional<std::int64_t> {
       if (!is_finite(value)) return std::nullopt;

@@ -4,6 +4,7 @@
 #include <algorithm>    // std::clamp, std::find, std::max, std::min
 #include <cmath>        // std::ceil, std::lround
 #include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <vector>       // std::vector
@@ -91,12 +92,13 @@ inline std::size_t place_in(const History& history, const std::string& layer) {
   return static_cast<std::size_t>(std::find(layers.begin(), layers.end(), layer) - layers.begin());
 }
 
-/// The value of the last epoch.
-inline double last_value(const ReportSeries& series, const std::string& layer) {
+/// The value of an epoch, if that is the last one that the series has.
+inline double last_value(const ReportSeries& series, const std::string& layer, std::int64_t epoch) {
   const std::size_t place = place_in(series.history, layer);
-  if (series.history.columns().empty() || place >= series.history.layers().size()) {
-    return missing_value();
-  }
+  const bool is_there = !series.history.columns().empty() &&
+                        series.history.columns().back().epoch == epoch &&
+                        place < series.history.layers().size();
+  if (!is_there) return missing_value();
   return series.history.value(series.history.columns().size() - 1, place);
 }
 
@@ -110,7 +112,7 @@ inline bool is_line(const ReportSeries& series) {
 struct ChartFrame {
   double width = 960;
   double height = 360;
-  double left = 52;
+  double left = 96;
   double right = 14;
   double top = 12;
   double bottom = 110;
@@ -194,7 +196,7 @@ inline std::string layer_chart(const ReportHistory& run, const Verdict& verdict)
     std::vector<double> ys;
     std::string marks;
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      const double value = last_value(series, layers[i]);
+      const double value = last_value(series, layers[i], run.last().epoch);
       const double y = is_finite(value) ? frame.y(std::clamp(value, 0.0, 1.0)) : missing_value();
       xs.push_back(frame.x(i, layers.size()));
       ys.push_back(y);
@@ -258,8 +260,8 @@ inline std::string heat_map(const ReportHistory& run, const ReportSeries& series
   const auto every = static_cast<std::size_t>(std::ceil(11 / row));
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     const double y = frame.top + row * static_cast<double>(layer);
-    double least = infinity();
-    double largest = -infinity();
+    double least = missing_value();
+    double largest = missing_value();
     std::string cells;
     std::size_t begin = 0;
     int shade_before = -1;
@@ -269,8 +271,8 @@ inline std::string heat_map(const ReportHistory& run, const ReportSeries& series
         const double value = series.history.value(column_of(i), layer);
         if (is_finite(value)) {
           shade = static_cast<int>(std::lround(std::clamp(value, 0.0, 1.0) * (shades - 1)));
-          least = std::min(least, value);
-          largest = std::max(largest, value);
+          least = is_nan(least) ? value : std::min(least, value);
+          largest = is_nan(largest) ? value : std::max(largest, value);
         }
       }
       if (i > 0 && shade != shade_before && shade_before >= 0) {
@@ -284,10 +286,11 @@ inline std::string heat_map(const ReportHistory& run, const ReportSeries& series
       shade_before = shade;
     }
     const std::string range =
-        is_finite(least) ? fmt::format("{} to {}, at last {}", shown(least, series.kind),
-                                       shown(largest, series.kind),
-                                       shown(last_value(series, layers[layer]), series.kind))
-                         : std::string("no value");
+        is_finite(least)
+            ? fmt::format("{} to {}, last {}", shown(least, series.kind),
+                          shown(largest, series.kind),
+                          shown(last_value(series, layers[layer], run.last().epoch), series.kind))
+            : std::string("no value");
     svg += fmt::format("<g role=\"img\"><title>{}: {}</title>{}</g>", html_text(layers[layer]),
                        range, cells);
     if (layer % every == 0) {
@@ -333,13 +336,13 @@ inline std::string scalar_chart(const ReportScalar& scalar) {
   frame.left = 56;
   frame.bottom = 24;
   const std::vector<History::Column>& columns = scalar.history.columns();
-  double least = infinity();
-  double largest = -infinity();
+  double least = missing_value();
+  double largest = missing_value();
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const double value = scalar.history.value(i, 0);
     if (!is_finite(value)) continue;
-    least = std::min(least, value);
-    largest = std::max(largest, value);
+    least = is_nan(least) ? value : std::min(least, value);
+    largest = is_nan(largest) ? value : std::max(largest, value);
   }
   const std::string name = html_text(scalar.name);
   if (!is_finite(least))

@@ -36,7 +36,7 @@ struct ReportRun {
 
 inline std::string html_list(std::string_view title, const std::vector<std::string>& sentences) {
   if (sentences.empty()) return "";
-  std::string list = fmt::format("<h3>{}</h3><ul>", title);
+  std::string list = title.empty() ? "<ul>" : fmt::format("<h3>{}</h3><ul>", title);
   for (const std::string& sentence : sentences) {
     list += fmt::format("<li>{}</li>", html_text(sentence));
   }
@@ -165,17 +165,20 @@ inline std::string layer_table(const ReportHistory& history, const Verdict& verd
     }
     for (std::size_t s = 0; s < history.series().size(); ++s) {
       const ReportSeries& series = history.series()[s];
-      const double value = last_value(series, layer);
+      const double value = last_value(series, layer, history.last().epoch);
       rows += fmt::format("<td data-s=\"{}\" data-l=\"{}\" data-v=\"{}\">{}</td>", s, i,
                           is_finite(value) ? json_number(value) : "", shown(value, series.kind));
     }
     if (has_fields) {
       const LayerField* field = history.field_of(layer);
       const double most = field == nullptr ? missing_value() : most_field(*field);
-      rows += fmt::format("<td data-v=\"{}\">{}</td><td>{}</td>",
-                          is_nan(most) ? "" : number_text(is_finite(most) ? most : 1e9),
-                          field == nullptr ? "–" : html_text(field_text(*field)),
-                          field != nullptr && field->is_border ? "border" : "");
+      rows +=
+          fmt::format("<td data-v=\"{}\">{}</td><td>{}</td>",
+                      is_nan(most) ? "" : number_text(is_finite(most) ? most : 1e9),
+                      field == nullptr ? "–" : html_text(field_text(*field)),
+                      field != nullptr && field->is_border ? (is_tail ? "border, tail" : "border")
+                      : is_tail                            ? "tail"
+                                                           : "");
     }
     if (saturation != nullptr) {
       const std::size_t place = place_in(saturation->history, layer);
@@ -192,7 +195,8 @@ inline std::string layer_table(const ReportHistory& history, const Verdict& verd
       "wider than the screen\"><table class=\"layers-table\"><caption class=\"note\">Epoch <span "
       "class=\"epoch\">{}</span>{}</caption><thead><tr>{}</tr></thead>"
       "<tbody>{}</tbody></table></div>",
-      history.last().epoch, has_sizes ? ". d: features; n: data points, at last." : "", head, rows);
+      history.last().epoch, has_sizes ? ". d: features; n: data points in the last epoch." : "",
+      head, rows);
 }
 
 inline std::string settings_html(const RunInfo& info) {
@@ -214,7 +218,8 @@ inline std::string run_html(const ReportRun& run) {
       html_text(run.name), history.layers().size(), history.epochs(),
       history.epochs() == 1 ? "" : "s", verdict_html(verdict));
   html += fmt::format(
-      "<div class=\"epochs only-script\"><label>Epoch <output>{}</output> <input type=\"range\" "
+      "<div class=\"epochs only-script\"><label>Epoch <span class=\"number\">{}</span> <input "
+      "type=\"range\" "
       "min=\"0\" max=\"0\" value=\"0\" aria-label=\"Epoch shown in the picture and the "
       "table\"></label></div>",
       history.last().epoch);
@@ -223,8 +228,7 @@ inline std::string run_html(const ReportRun& run) {
           "<div class=\"own only-script\" tabindex=\"-1\" hidden></div></section>";
   if (const ReportSeries* saturation = history.saturation()) {
     html += fmt::format("<section><h2>{} over the epochs</h2>{}</section>",
-                        html_text("Saturation in " + std::string(mode_word(saturation->mode))),
-                        heat_map(history, *saturation));
+                        html_text(series_title(*saturation)), heat_map(history, *saturation));
   }
   if (!history.scalars().empty()) {
     constexpr std::size_t most = 24;
@@ -296,7 +300,7 @@ inline std::string comparison_html(const std::vector<ReportRun>& runs) {
     int count = 0;
     if (const ReportSeries* saturation = run.history.saturation()) {
       for (const std::string& layer : saturation->history.layers()) {
-        const double value = last_value(*saturation, layer);
+        const double value = last_value(*saturation, layer, run.history.last().epoch);
         if (!is_finite(value)) continue;
         sum += value;
         ++count;

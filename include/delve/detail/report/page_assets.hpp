@@ -31,7 +31,7 @@ th:first-child,td:first-child,.words{text-align:left}td.words{white-space:normal
 thead th{vertical-align:bottom;background:var(--panel)}
 tbody th{font-weight:400}
 th button{all:unset;cursor:pointer;font:inherit;font-weight:600}
-tbody th button{font-weight:400;text-decoration:underline;color:var(--accent)}
+tbody th button{font-weight:400}.script tbody th button{text-decoration:underline;color:var(--accent)}
 button:focus-visible,input:focus-visible,.scroll:focus-visible,summary:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
 th[aria-sort=ascending] button::after{content:" ▲"}th[aria-sort=descending] button::after{content:" ▼"}
 tr.in-tail{background:var(--tail)}
@@ -55,10 +55,10 @@ rect.border,.swatch.border{fill:var(--band);background:var(--band)}rect.tail,.sw
 .problems li{overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem;margin:.4rem 0}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-.only-script{display:none}.script .only-script{display:flex}.script div.only-script{display:block}[hidden]{display:none!important}
+.only-script{display:none}.script .epochs{display:flex}.script .own{display:block}[hidden]{display:none!important}
 .own{background:var(--panel);padding:.6rem 1rem;border-radius:4px;margin:.6rem 0}
 @media (max-width:640px){main{padding:.7rem}body{font-size:15px}dl{grid-template-columns:1fr}}
-@media print{:root{--ground:#fff;--ink:#000;--panel:#f5f7f9}.only-script,.script .only-script{display:none}
+@media print{:root{--ground:#fff;--ink:#000;--panel:#f5f7f9}.only-script{display:none!important}
 .chart{min-width:0}.scroll{overflow:visible}h2{break-after:avoid}figure,tr,.verdict{break-inside:avoid}
 table{font-size:.7rem}th,td{padding:.1rem .3rem}}
 )css";
@@ -87,7 +87,7 @@ for (const article of document.querySelectorAll("article.run")) {
   const show = () => {
     const epoch = epochs[slider.value];
     slider.setAttribute("aria-valuetext", "epoch " + epoch);
-    article.querySelector(".epochs output").textContent = epoch;
+    article.querySelector(".epochs .number").textContent = epoch;
     article.querySelector("caption .epoch").textContent = epoch;
     for (const cell of article.querySelectorAll("td[data-s]")) {
       const series = data.series[cell.dataset.s];
@@ -95,6 +95,7 @@ for (const article of document.querySelectorAll("article.run")) {
       cell.textContent = shown(value, series.kind);
       cell.dataset.v = value ?? "";
     }
+    for (const head of article.querySelectorAll("[aria-sort]")) head.removeAttribute("aria-sort");
     for (const line of chart ? chart.querySelectorAll("g[data-s]") : []) {
       const series = data.series[line.dataset.s];
       let path = "";
@@ -118,6 +119,8 @@ for (const article of document.querySelectorAll("article.run")) {
     slider.max = epochs.length - 1;
     slider.value = epochs.length - 1;
     slider.addEventListener("input", show);
+    addEventListener("beforeprint", () => { slider.value = slider.max; show(); });
+    show();
   }
   const body = article.querySelector("table.layers-table tbody");
   const heads = article.querySelectorAll("table.layers-table thead th");
@@ -128,7 +131,9 @@ for (const article of document.querySelectorAll("article.run")) {
       const up = head.getAttribute("aria-sort") !== "ascending";
       heads.forEach(other => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const key = row => row.children[column].dataset.v ?? row.children[column].textContent;
+      // By the layer means in the order of their forward.
+      const key = row => column === 0 ? row.querySelector("button").dataset.l
+                                      : row.children[column].dataset.v ?? row.children[column].textContent;
       const compare = (a, b) => {
         const x = key(a), y = key(b);
         if (x === "" || y === "") return (x === "") - (y === "");

@@ -34,13 +34,16 @@ struct ReportScalar {
 /// then every second of the rest, but never the last one.
 class ReportHistory {
  public:
+  /// Of whole epochs; of a part of one only receptive fields are taken.
   void add(const EpochRecord& record) {
     renew_fields(fields_, record.fields);
+    if (!is_whole_epoch(record)) return;
+    // All layers, in the order of their forward, also those that have data in another mode alone.
+    for (const LayerRecord& layer : record.layers) note_layer(layer.layer);
     for (const Mode mode : modes_of(record)) {
       for (PlotData& data : plot_data(record, mode)) {
         ReportSeries& series = series_of(mode, data);
         series.history.add(record.epoch, {}, data);
-        note_layers(data.layers);
       }
     }
     for (const auto& [name, value] : record.scalars) {
@@ -48,7 +51,6 @@ class ReportHistory {
                                   {name, name, ValueKind::Number, {name}, {value}});
     }
     ++epochs_;
-    if (!is_whole_epoch(record)) return;
     last_ = record;
     for (LayerRecord& layer : last_.layers) layer.arrays.clear();
     limit();
@@ -78,7 +80,10 @@ class ReportHistory {
     const ReportSeries* found = nullptr;
     for (const ReportSeries& series : series_) {
       if (series.kind != ValueKind::Saturation) continue;
-      if (found == nullptr || series.mode == Mode::Train) found = &series;
+      // Of several thresholds the first, which the verdict is by as well.
+      const bool is_better =
+          found == nullptr || (series.mode == Mode::Train && found->mode != Mode::Train);
+      if (is_better) found = &series;
     }
     return found;
   }
@@ -101,10 +106,8 @@ class ReportHistory {
     return scalars_.emplace_back(ReportScalar{name, History(kMostEpochs)});
   }
 
-  void note_layers(const std::vector<std::string>& names) {
-    for (const std::string& name : names) {
-      if (std::find(layers_.begin(), layers_.end(), name) == layers_.end()) layers_.push_back(name);
-    }
+  void note_layer(const std::string& name) {
+    if (std::find(layers_.begin(), layers_.end(), name) == layers_.end()) layers_.push_back(name);
   }
 
   void limit() {

@@ -34,6 +34,8 @@ inline std::vector<std::pair<std::string, std::string>> options_text(const Setti
       {"max_samples",
        options.max_samples() ? fmt::to_string(*options.max_samples()) : std::string("all")},
       {"sample_rate", fmt::to_string(options.sample_rate())},
+      {"sample_seed", fmt::to_string(options.sample_seed())},
+      {"log_sampling", one_of(options.log_sampling(), {"Random", "Every"})},
       {"conv_method",
        one_of(options.conv_method(), {"Channelwise", "Mean", "Max", "Median", "Flatten"})},
       {"timeseries_method",
