@@ -155,8 +155,10 @@ TEST_CASE("A probe of classes is linear discriminant analysis", "[probe]") {
       const auto fit = probe.fit();
       // The class that never came is never found.
       CHECK(std::isinf(fit.bias[5].item<double>()));
+      // Without shrinkage the spreads' condition is 1e8, and the reference itself that rough.
       CHECK(score_error(fit.scores(test.rows).narrow(1, 0, 5),
-                        expected.scores(test.rows).narrow(1, 0, 5)) < 1e-8);
+                        expected.scores(test.rows).narrow(1, 0, 5)) <
+            (shrinkage == 0 ? 1e-7 : 1e-8));
       CHECK(torch::equal(fit.predict(test.rows), expected.scores(test.rows).argmax(1)));
       CHECK(probe.samples() == 1500);
       CHECK(fit.is_solved());
