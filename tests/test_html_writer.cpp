@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <delve/writers/html.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -173,6 +174,26 @@ TEST_CASE("A page is continued from the table beside it", "[html]") {
   CHECK(data["verdict"]["kind"] == "tail");
   CHECK(data["fields"][3]["border"] == true);
   CHECK(delve_test::read(folder / "run.html").find("did not run") == std::string::npos);
+}
+
+TEST_CASE("Series that begin late keep the epochs of the others", "[html]") {
+  const fs::path folder = fresh_folder("html_late");
+  std::vector<delve::EpochRecord> records;
+  for (int epoch = 0; epoch < 700; ++epoch) {
+    records.push_back(record(epoch, {}, {layer("a", Mode::Train, {0.5})}));
+    // An evaluation every third epoch, from the second one on.
+    if (epoch % 3 == 1) records.back().layers.push_back(layer("a", Mode::Eval, {0.25}));
+  }
+  const nlohmann::json data = data_of(page_of(records, folder));
+  const auto train = data["series"][0]["epochs"].get<std::vector<int>>();
+  const auto eval = data["series"][1]["epochs"].get<std::vector<int>>();
+  CHECK(train.size() == 351);
+  CHECK(train.back() == 699);
+  CHECK(eval.back() == 697);
+  CHECK(eval.size() == 117);
+  for (std::size_t i = 0; i + 1 < eval.size(); ++i) {
+    CHECK(std::find(train.begin(), train.end(), eval[i]) != train.end());
+  }
 }
 
 TEST_CASE("A part of an epoch is no epoch of the page", "[html]") {

@@ -20,22 +20,38 @@ namespace delve::detail {
 class History {
  public:
   History() = default;
+  /// @param most >= 2
   explicit History(std::size_t most) : most_(most) {}
 
-  /// Changes how many epochs are kept; >= 2.
-  void limit(std::size_t most) {
-    most_ = most;
-    while (columns_.size() > most_) thin();
+  /// Keeps every Nth epoch from here on, and the last one.
+  void keep_every(std::size_t stride) {
+    stride_ = stride;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      if (columns_[i].ordinal % stride_ != 0 && i + 1 < columns_.size()) continue;
+      if (kept != i) columns_[kept] = std::move(columns_[i]);
+      ++kept;
+    }
+    columns_.resize(kept);
   }
 
   struct Column {
+    std::size_t ordinal;  ///< of the epochs of the run, from 0
     std::int64_t epoch;
     std::string metric;
     std::vector<float> values;  ///< by layer; a NaN, or nothing at the end: missing
   };
 
+  /// Adds the next epoch.
   void add(std::int64_t epoch, const std::string& metric, const PlotData& data) {
-    Column column{epoch, metric, std::vector<float>(layers_.size(), kMissing)};
+    add(epoch, metric, data, columns_.empty() ? 0 : columns_.back().ordinal + 1);
+  }
+
+  /// The same where the run has had others that lack this.
+  /// @param ordinal of the epoch, above that of all before it
+  void add(std::int64_t epoch, const std::string& metric, const PlotData& data,
+           std::size_t ordinal) {
+    Column column{ordinal, epoch, metric, std::vector<float>(layers_.size(), kMissing)};
     for (std::size_t i = 0; i < data.layers.size(); ++i) {
       const auto [place, is_new] = places_.try_emplace(data.layers[i], layers_.size());
       if (is_new) {
@@ -45,10 +61,9 @@ class History {
       column.values[place->second] = static_cast<float>(data.values[i]);
     }
     // The last one was kept for being the last.
-    if (!columns_.empty() && (count_ - 1) % stride_ != 0) columns_.pop_back();
+    if (!columns_.empty() && columns_.back().ordinal % stride_ != 0) columns_.pop_back();
     columns_.push_back(std::move(column));
-    ++count_;
-    while (columns_.size() > most_) thin();
+    while (columns_.size() > most_) keep_every(2 * stride_);
   }
 
   /// In the order of their first appearance.
@@ -64,22 +79,9 @@ class History {
   // Its bits are asked about, which no flag of the compiler changes.
   static inline const float kMissing = static_cast<float>(missing_value());
 
-  /// Leaves every second column, and the last one.
-  void thin() {
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
-      if (i % 2 != 0 && i + 1 < columns_.size()) continue;
-      if (kept != i) columns_[kept] = std::move(columns_[i]);
-      ++kept;
-    }
-    columns_.resize(kept);
-    stride_ *= 2;
-  }
-
   std::vector<std::string> layers_;
   std::map<std::string, std::size_t> places_;
   std::vector<Column> columns_;
-  std::size_t count_ = 0;   ///< of epochs added
   std::size_t stride_ = 1;  ///< every Nth of them is kept
   std::size_t most_ = 1024;
 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::clamp, std::find, std::find_if
+#include <algorithm>  // std::any_of, std::clamp, std::find, std::max
 #include <cstddef>    // std::size_t
+#include <limits>     // std::numeric_limits
 #include <string>     // std::string
 #include <vector>     // std::vector
 
@@ -43,7 +44,7 @@ class ReportHistory {
     for (const Mode mode : modes_of(record)) {
       for (PlotData& data : plot_data(record, mode)) {
         ReportSeries& series = series_of(mode, data);
-        series.history.add(record.epoch, {}, data);
+        series.history.add(record.epoch, {}, data, epochs_);
       }
     }
     for (const auto& [name, value] : record.scalars) {
@@ -96,7 +97,7 @@ class ReportHistory {
       if (series.mode == mode && series.stat == data.stat) return series;
     }
     return series_.emplace_back(
-        ReportSeries{mode, data.stat, data.quantity, data.kind, History(most_epochs_)});
+        ReportSeries{mode, data.stat, data.quantity, data.kind, History(kUnlimited)});
   }
 
   ReportScalar& scalar_of(const std::string& name) {
@@ -110,18 +111,29 @@ class ReportHistory {
     if (std::find(layers_.begin(), layers_.end(), name) == layers_.end()) layers_.push_back(name);
   }
 
+  /// All series drop the same epochs, whenever each of them began.
   void limit() {
     const std::size_t columns = std::max<std::size_t>(1, layers_.size() * series_.size());
     const std::size_t most = std::clamp<std::size_t>(kMostNumbers / columns, 16, kMostEpochs);
-    if (most == most_epochs_) return;
-    most_epochs_ = most;
-    for (ReportSeries& series : series_) series.history.limit(most);
+    const auto is_long = [&](const ReportSeries& series) {
+      return series.history.columns().size() > most;
+    };
+    while (std::any_of(series_.begin(), series_.end(), is_long)) {
+      stride_ *= 2;
+      thin();
+    }
+    if (stride_ > 1) thin();  // what has begun since
+  }
+
+  void thin() {
+    for (ReportSeries& series : series_) series.history.keep_every(stride_);
   }
 
   static constexpr std::size_t kMostEpochs = 512;
+  static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
   std::size_t epochs_ = 0;
-  std::size_t most_epochs_ = kMostEpochs;
+  std::size_t stride_ = 1;  // every Nth epoch is kept
   std::vector<std::string> layers_;
   std::vector<ReportSeries> series_;
   std::vector<ReportScalar> scalars_;
