@@ -422,8 +422,9 @@ class Judge {
       }
       say_downsampling(removals);
     }
-    say.push_back(fmt::format("{} out: a head in the place of {} should do as well, for less.",
-                              has_border ? "Or leave them" : "Leave them",
+    say.push_back(fmt::format("{} {} out: a head in the place of {} should do as well, for less.",
+                              has_border ? "Or leave" : "Leave",
+                              verdict_.layers.size() == 1 ? "it" : "them",
                               range_text(verdict_.layers)));
   }
 

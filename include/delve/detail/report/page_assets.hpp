@@ -72,7 +72,12 @@ for (const article of document.querySelectorAll("article.run")) {
   const data = JSON.parse(article.querySelector("script[type='application/json']").textContent);
   const shown = (value, kind) => {
     if (value === null || value === undefined) return "–";
-    if (kind === "share") return (100 * value).toFixed(1) + " %";
+    if (kind === "share") {
+      // Of two equally near tenths the even one, as the page without a script has it.
+      const tenths = 1000 * value, near = Math.round(tenths);
+      const isTie = Math.abs(tenths - Math.trunc(tenths)) === 0.5;
+      return ((isTie && near % 2 !== 0 ? near - 1 : near) / 10).toFixed(1) + " %";
+    }
     if (kind === "count") return Math.trunc(value).toLocaleString("en-US");
     return String(Number(value.toPrecision(4)));
   };
