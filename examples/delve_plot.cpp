@@ -8,8 +8,6 @@
 #include <cstddef>       // std::size_t
 #include <cstdint>       // std::int64_t
 #include <cstdio>        // stderr
-#include <cstdlib>       // EXIT_FAILURE, EXIT_SUCCESS
-#include <exception>     // std::exception
 #include <filesystem>    // std::filesystem::path
 #include <set>           // std::set
 #include <stdexcept>     // std::runtime_error
@@ -27,6 +25,8 @@
 #include <delve/read_table.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/plot.hpp>
+
+#include "table_program.hpp"
 
 namespace {
 
@@ -111,10 +111,7 @@ std::set<std::int64_t> chosen_epochs(const std::string& wanted,
   return {epoch};
 }
 
-/// The name without ".csv".
-std::filesystem::path without_extension(std::filesystem::path table) {
-  return table.extension() == ".csv" ? table.replace_extension() : table;
-}
+using examples::without_extension;
 
 void draw_one(const Settings& settings) {
   const std::string& table = settings.tables.front();
@@ -201,14 +198,6 @@ int main(int argc, char** argv) {
   CLI::App app("Draws pictures from tables that delve, or Delve (Python), left.");
   Settings settings;
   add_options(app, settings);
-  try {
-    app.parse(argc, argv);
-    run(std::move(settings));
-  } catch (const CLI::ParseError& error) {  // --help, too, is one
-    return app.exit(error) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "delve-plot: {}\n", error.what());
-    return EXIT_FAILURE;
-  }
-  return EXIT_SUCCESS;
+  return examples::run_table_program(app, "delve-plot", argc, argv,
+                                     [&] { run(std::move(settings)); });
 }

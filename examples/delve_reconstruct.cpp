@@ -7,8 +7,6 @@
 
 #include <cstddef>     // std::size_t
 #include <cstdio>      // stderr
-#include <cstdlib>     // EXIT_FAILURE, EXIT_SUCCESS
-#include <exception>   // std::exception
 #include <filesystem>  // std::filesystem
 #include <optional>    // std::optional
 #include <stdexcept>   // std::runtime_error
@@ -19,6 +17,8 @@
 #include <CLI/CLI.hpp>
 #include <delve/reconstruct.hpp>
 #include <delve/writers/csv.hpp>
+
+#include "table_program.hpp"
 
 namespace {
 
@@ -89,14 +89,5 @@ int main(int argc, char** argv) {
   app.add_option("--threshold", settings.threshold, "Of explained variance, above 0, at most 1");
   app.add_flag("--delve-rule", settings.delve_rule, "Count dimensions as Delve (Python) does");
   app.add_flag("--force", settings.force, "Replace a table that is there already");
-  try {
-    app.parse(argc, argv);
-    run(settings);
-  } catch (const CLI::ParseError& error) {  // --help, too, is one
-    return app.exit(error) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "delve-reconstruct: {}\n", error.what());
-    return EXIT_FAILURE;
-  }
-  return EXIT_SUCCESS;
+  return examples::run_table_program(app, "delve-reconstruct", argc, argv, [&] { run(settings); });
 }

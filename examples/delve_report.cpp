@@ -6,8 +6,6 @@
 
 #include <cstddef>       // std::size_t
 #include <cstdio>        // stderr
-#include <cstdlib>       // EXIT_FAILURE, EXIT_SUCCESS
-#include <exception>     // std::exception
 #include <filesystem>    // std::filesystem::path
 #include <iostream>      // std::cout
 #include <stdexcept>     // std::runtime_error
@@ -21,6 +19,8 @@
 #include <delve/read_table.hpp>
 #include <delve/report.hpp>
 #include <delve/verdict.hpp>
+
+#include "table_program.hpp"
 
 namespace {
 
@@ -44,12 +44,6 @@ void add_options(CLI::App& app, Settings& settings) {
   app.add_option("--title", settings.title, "Title of the page [the names of the runs]");
 }
 
-/// The name without ".csv".
-std::string name_of(const std::string& table) {
-  const std::filesystem::path path(table);
-  return (path.extension() == ".csv" ? path.stem() : path.filename()).string();
-}
-
 void run(const Settings& settings) {
   if (!settings.names.empty() && settings.names.size() != settings.tables.size()) {
     throw std::runtime_error(fmt::format("--names holds {} names for {} tables",
@@ -59,7 +53,9 @@ void run(const Settings& settings) {
   std::string title;
   for (std::size_t i = 0; i < settings.tables.size(); ++i) {
     const std::string& table = settings.tables[i];
-    const std::string name = settings.names.empty() ? name_of(table) : settings.names[i];
+    const std::string name = settings.names.empty()
+                                 ? examples::without_extension(table).filename().string()
+                                 : settings.names[i];
     runs.push_back({name, delve::read_table(table, [](std::string_view message) {
                       fmt::print(stderr, "delve-report: {}\n", message);
                     })});
@@ -82,14 +78,5 @@ int main(int argc, char** argv) {
   CLI::App app("Writes a page from tables that delve, or Delve (Python), left.");
   Settings settings;
   add_options(app, settings);
-  try {
-    app.parse(argc, argv);
-    run(settings);
-  } catch (const CLI::ParseError& error) {  // --help, too, is one
-    return app.exit(error) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "delve-report: {}\n", error.what());
-    return EXIT_FAILURE;
-  }
-  return EXIT_SUCCESS;
+  return examples::run_table_program(app, "delve-report", argc, argv, [&] { run(settings); });
 }

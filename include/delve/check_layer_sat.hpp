@@ -293,7 +293,7 @@ class CheckLayerSat {
   mutable std::mutex layers_mutex_;  // guards layers_
   std::vector<std::shared_ptr<Layer>> layers_;
   std::vector<std::shared_ptr<Writer>> writers_;
-  std::vector<std::string> left_out_;  // what is not tracked, and why
+  RunInfo run_info_;  // but for the problems, which grow
   std::vector<std::pair<std::shared_ptr<Layer>, RemovableHandle>> hooks_;  // none while stopped
   std::shared_ptr<detail::TrainingFieldsBase> fields_;  // nullptr unless requested
   std::vector<std::pair<std::string, double>> scalars_;
@@ -323,7 +323,8 @@ CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterLi
     writers_ = save_to.make({savefile, epoch_, this->options().writer_args()});
   }
   watch_fields();
-  left_out_ = choice.left_out;
+  run_info_ = {
+      /*is_known=*/true, detail::options_text(observation_->settings), choice.left_out, {}};
   for (const std::shared_ptr<Writer>& writer : writers_) {
     writer->on_problem([observation = observation_](std::string_view message) {
       observation->problems.tell_once(std::string(message), std::string(message));
@@ -333,8 +334,8 @@ CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterLi
   if (!this->options().verbose()) return;
   std::cerr << fmt::format("delve: tracking {} layer{}: {}\n", choice.layers.size(),
                            choice.layers.size() == 1 ? "" : "s", fmt::join(layer_names(), ", "));
-  if (!left_out_.empty()) {
-    std::cerr << fmt::format("delve: left out: {}\n", fmt::join(left_out_, "; "));
+  if (!choice.left_out.empty()) {
+    std::cerr << fmt::format("delve: left out: {}\n", fmt::join(choice.left_out, "; "));
   }
 }
 
@@ -744,8 +745,9 @@ void CheckLayerSat<Scalar>::write_unsaved() {
 template <typename Scalar>
 void CheckLayerSat<Scalar>::inform(Writer& writer) const {
   try {
-    writer.inform({/*is_known=*/true, detail::options_text(observation_->settings), left_out_,
-                   observation_->problems.messages()});
+    RunInfo run = run_info_;
+    run.problems = observation_->problems.messages();
+    writer.inform(std::move(run));
   } catch (const std::exception& error) {  // there is no memory: what is written tells less
     observation_->problems.tell_once("inform",
                                      fmt::format("a writer is told no settings: {}", error.what()));

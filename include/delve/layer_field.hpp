@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::max
+#include <algorithm>  // std::find_if, std::max
 #include <cstdint>    // std::int64_t
 #include <optional>   // std::optional
 #include <string>     // std::string
@@ -85,5 +85,17 @@ double largest_of_axes(const LayerField& layer, const LengthOf& length_of) {
 [[nodiscard]] inline double most_field(const LayerField& layer) {
   return detail::largest_of_axes(layer, [](const AxisField& axis) { return axis.most; });
 }
+
+namespace detail {
+
+/// The last row of a layer; nullptr where there is none.
+inline const LayerField* find_field(const std::vector<LayerField>& fields,
+                                    const std::string& layer) {
+  const auto found = std::find_if(fields.rbegin(), fields.rend(),
+                                  [&](const LayerField& field) { return field.layer == layer; });
+  return found == fields.rend() ? nullptr : &*found;
+}
+
+}  // namespace detail
 
 }  // namespace delve

@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <delve/detail/statistics/enough_points.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
 #include <delve/field_advice.hpp>
@@ -57,6 +58,13 @@ struct JudgedLayer {
   }
 };
 
+namespace detail {
+
+/// How many layers remain before a tail: as many as a median needs.
+constexpr std::size_t kLeastBefore = 2;
+
+}  // namespace detail
+
 /// Whether the last layers of a network are a tail, by what, and what to change.
 /// @see verdict
 struct Verdict {
@@ -70,18 +78,16 @@ struct Verdict {
   std::vector<std::string> limits;    ///< what it does not rest on, and why
 
   /// Whether the network has so many layers that the last ones could be a tail.
-  [[nodiscard]] bool is_of_depth() const { return judged.size() > 2; }
+  [[nodiscard]] bool is_of_depth() const { return judged.size() > detail::kLeastBefore; }
 };
 
 namespace detail {
 
 /// What decides. A tail's saturation is "low" by Richter et al., arXiv 2106.12307, section 3, where
 /// such layers have a small part of that of the others; the numbers are ours, the same everywhere.
-constexpr double kLowShare = 0.5;             ///< of the median of the layers before
-constexpr double kErrors = 2;                 ///< standard errors that a gain must exceed
-constexpr double kLargestError = 0.01;        ///< else a probe says nothing
-constexpr std::int64_t kPointsPerWidth = 10;  ///< else saturation may come out too low
-constexpr std::size_t kLeastBefore = 2;       ///< layers that a median needs
+constexpr double kLowShare = 0.5;       ///< of the median of the layers before
+constexpr double kErrors = 2;           ///< standard errors that a gain must exceed
+constexpr double kLargestError = 0.01;  ///< else a probe says nothing
 
 /// "tail", "possible-tail", "no-tail", "not-enough-data"
 inline std::string_view verdict_name(VerdictKind kind) {
@@ -153,7 +159,7 @@ class Judge {
     }
     leave_out_last_layers();
     for (JudgedLayer& layer : verdict_.judged) {
-      own_fields_.push_back(field_of(layer.layer));
+      own_fields_.push_back(find_field(fields_, layer.layer));
       if (own_fields_.back() != nullptr)
         layer.saturation = std::min(1.0, layer.saturation / own_fields_.back()->rank_limit);
     }
@@ -207,8 +213,7 @@ class Judge {
     const double points = points_of(layer);
     const bool is_known = layer.width > 0 && points > 0;
     points_are_known_.push_back(is_known);
-    have_few_points_.push_back(is_known &&
-                               points < static_cast<double>(kPointsPerWidth * layer.width));
+    have_few_points_.push_back(is_known && has_few_points(points, layer.width));
     for (const LayerRecord& other : record.layers) {
       if (other.layer != layer.layer || other.mode != Mode::Eval) continue;
       judged.probe = value_of(other, "probe");
@@ -216,17 +221,9 @@ class Judge {
     }
   }
 
-  [[nodiscard]] const LayerField* field_of(const std::string& layer) const {
-    const LayerField* found = nullptr;
-    for (const LayerField& field : fields_) {
-      if (field.layer == layer) found = &field;
-    }
-    return found;
-  }
-
   /// Whether a layer's output still has positions that see only a part of the input by a path.
   [[nodiscard]] bool is_map(const std::string& layer) const {
-    const LayerField* field = field_of(layer);
+    const LayerField* field = find_field(fields_, layer);
     return field != nullptr && field->is_map;
   }
 
@@ -368,10 +365,10 @@ class Judge {
   void say_evidence() {
     std::vector<std::string>& say = verdict_.evidence;
     if (const auto behind = those_with(&JudgedLayer::behind_border); !behind.empty()) {
-      const LayerField& field = *field_of(behind.back()->layer);
+      const LayerField& field = *find_field(fields_, behind.back()->layer);
       double length = 0;
       for (const JudgedLayer* layer : behind) {
-        const double own = least_field(*field_of(layer->layer));
+        const double own = least_field(*find_field(fields_, layer->layer));
         if (is_finite(own)) length = std::max(length, own);
       }
       std::vector<std::int64_t> input;
@@ -487,7 +484,7 @@ class Judge {
       say.push_back(fmt::format(
           "Not by the saturation of {}: fewer than {} data points a dimension, so that it may be "
           "too low.",
-          first_of(few_points, 3), kPointsPerWidth));
+          first_of(few_points, 3), kSamplesPerDimension));
     }
     if (std::count(points_are_known_.begin(), points_are_known_.end(), false) > 0) {
       say.push_back(
@@ -546,6 +543,12 @@ inline bool is_whole_epoch(const EpochRecord& record) {
   return !is_part && !record.layers.empty();
 }
 
+/// The last whole epoch of a run; an empty one where there is none.
+inline EpochRecord last_whole_epoch(const std::vector<EpochRecord>& records) {
+  const auto last = std::find_if(records.rbegin(), records.rend(), is_whole_epoch);
+  return last == records.rend() ? EpochRecord{} : *last;
+}
+
 /// Replaces what is known of layers by what an epoch found anew.
 inline void renew_fields(std::vector<LayerField>& fields, const std::vector<LayerField>& news) {
   for (const LayerField& field : news) {
@@ -581,22 +584,14 @@ inline Verdict verdict(const EpochRecord& record, const std::vector<LayerField>&
 /// The same on the last whole epoch of a run, with the receptive fields that its records hold.
 [[nodiscard]] inline Verdict verdict(const std::vector<EpochRecord>& records) {
   std::vector<LayerField> fields;
-  const EpochRecord* last = nullptr;
-  for (const EpochRecord& record : records) {
-    detail::renew_fields(fields, record.fields);
-    if (detail::is_whole_epoch(record)) last = &record;
-  }
-  return last == nullptr ? verdict(EpochRecord{}, fields) : verdict(*last, fields);
+  for (const EpochRecord& record : records) detail::renew_fields(fields, record.fields);
+  return verdict(detail::last_whole_epoch(records), fields);
 }
 
 /// The same with the receptive fields of receptive_fields().
 [[nodiscard]] inline Verdict verdict(const std::vector<EpochRecord>& records,
                                      const ReceptiveFields& fields) {
-  const EpochRecord* last = nullptr;
-  for (const EpochRecord& record : records) {
-    if (detail::is_whole_epoch(record)) last = &record;
-  }
-  return verdict(last == nullptr ? EpochRecord{} : *last, fields.layers, fields.removals);
+  return verdict(detail::last_whole_epoch(records), fields.layers, fields.removals);
 }
 
 namespace detail {

@@ -176,9 +176,9 @@ class JsonWriter final : public Writer {
  protected:
   void write_epoch(const EpochRecord& record) override {
     detail::renew_fields(fields_, record.fields);
-    const Verdict said = verdict(record, fields_);
-    const bool is_said = said.is_of_depth() && detail::is_whole_epoch(record);
-    file_.add(detail::json_line(record, is_said ? &said : nullptr));
+    Verdict said;
+    if (detail::is_whole_epoch(record)) said = verdict(record, fields_);
+    file_.add(detail::json_line(record, said.is_of_depth() ? &said : nullptr));
   }
   void finish() override { file_.finish(); }
 

@@ -64,7 +64,7 @@ class Writer {
   /// Tells what write() and close() may use. A tracker does so before each of them.
   void inform(RunInfo run) { run_ = std::move(run); }
 
-  /// Whether it has a use for receptive fields, so that a tracker finds them unasked.
+  /// Whether it has a use for receptive fields, so that a tracker finds them without being asked.
   [[nodiscard]] virtual bool wants_receptive_fields() const { return false; }
 
   /// Takes over the reports, those of the construction included. Without a handler they go to

@@ -68,6 +68,11 @@ class History {
 
   /// In the order of their first appearance.
   [[nodiscard]] const std::vector<std::string>& layers() const { return layers_; }
+  /// Where a layer is among them; their number where it is not.
+  [[nodiscard]] std::size_t place(const std::string& layer) const {
+    const auto found = places_.find(layer);
+    return found == places_.end() ? layers_.size() : found->second;
+  }
   /// In the order in which they were added.
   [[nodiscard]] const std::vector<Column>& columns() const { return columns_; }
   [[nodiscard]] double value(std::size_t column, std::size_t layer) const {

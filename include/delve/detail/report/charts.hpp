@@ -86,15 +86,9 @@ inline std::string series_title(const ReportSeries& series) {
   return fmt::format("{}, {}", series.quantity, mode_word(series.mode));
 }
 
-/// Where a layer is in a history; its size where it is not.
-inline std::size_t place_in(const History& history, const std::string& layer) {
-  const std::vector<std::string>& layers = history.layers();
-  return static_cast<std::size_t>(std::find(layers.begin(), layers.end(), layer) - layers.begin());
-}
-
 /// The value of an epoch, if that is the last one that the series has.
 inline double last_value(const ReportSeries& series, const std::string& layer, std::int64_t epoch) {
-  const std::size_t place = place_in(series.history, layer);
+  const std::size_t place = series.history.place(layer);
   const bool is_there = !series.history.columns().empty() &&
                         series.history.columns().back().epoch == epoch &&
                         place < series.history.layers().size();

@@ -181,7 +181,7 @@ inline std::string layer_table(const ReportHistory& history, const Verdict& verd
                                                            : "");
     }
     if (saturation != nullptr) {
-      const std::size_t place = place_in(saturation->history, layer);
+      const std::size_t place = saturation->history.place(layer);
       rows += place < saturation->history.layers().size()
                   ? fmt::format("<td>{}</td>",
                                 sparkline(saturation->history, place, "saturation of " + layer))

@@ -70,10 +70,7 @@ class ReportHistory {
   [[nodiscard]] Verdict verdict() const { return delve::verdict(last_, fields_); }
 
   [[nodiscard]] const LayerField* field_of(const std::string& layer) const {
-    for (const LayerField& field : fields_) {
-      if (field.layer == layer) return &field;
-    }
-    return nullptr;
+    return find_field(fields_, layer);
   }
 
   /// The saturation that stands for the layers: of training, or else of evaluation.

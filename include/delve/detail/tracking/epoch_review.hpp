@@ -11,6 +11,7 @@
 #include <delve/detail/probes/labelled_batch.hpp>
 #include <delve/detail/probes/probe_errors.hpp>
 #include <delve/detail/statistics/builtin_statistics.hpp>
+#include <delve/detail/statistics/enough_points.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tracking/observed_layer.hpp>
 #include <delve/detail/tracking/problems.hpp>
@@ -19,10 +20,6 @@
 #include <delve/record.hpp>
 
 namespace delve::detail {
-
-/// How many data points a dimension should have for its variance to be that of the layer, not of
-/// the sample.
-constexpr std::int64_t kSamplesPerDimension = 10;
 
 /// The layers of a record for which a condition holds, each once, in either mode.
 template <typename Condition>
@@ -228,7 +225,8 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
   problems.tell_once_of(
       layers_where(record,
                    [](const LayerRecord& it) {
-                     return it.samples > 0 && it.samples < kSamplesPerDimension * it.width;
+                     return it.samples > 0 &&
+                            has_few_points(static_cast<double>(it.samples), it.width);
                    }),
       "fewer than 10 data points a dimension (n data points cannot show more than n - 1 "
       "directions), so that saturation may come out too low");

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>  // std::int64_t
+
+namespace delve::detail {
+
+/// How many data points a dimension should have for its variance to be that of the layer, not of
+/// the sample.
+constexpr std::int64_t kSamplesPerDimension = 10;
+
+/// Whether saturation may come out too low for lack of data.
+constexpr bool has_few_points(double samples, std::int64_t width) {
+  return samples < static_cast<double>(kSamplesPerDimension * width);
+}
+
+}  // namespace delve::detail
