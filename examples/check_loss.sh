@@ -18,7 +18,7 @@ rows=$(($(wc -l <"$table") - 1))
 ((rows == epochs)) || fail "has $rows epochs, not $epochs"
 names=$(head -n 1 "$table" | tr ';' '\n')
 # Those of fields come last.
-others=$(grep -cvE '^(rf-min|rf-max|border)_' <<<"$names")
+others=$(grep -cvE '^(rf-min|rf-max|border|rank-limit)_' <<<"$names")
 if tail -n +2 "$table" | cut -d ';' -f "1-$others" | grep -nE '^;|;;|;$'; then
   fail "has an empty cell"
 fi
