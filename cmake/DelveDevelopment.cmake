@@ -66,8 +66,8 @@ function(delve_add_precompiled name)
                    "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")
 endfunction()
 
-# delve_precompile(TARGET NAME): spares a target the time that those headers take. One of its files, or
-# a library that it links, does what DELVE_REGISTERED_ELSEWHERE leaves to it.
+# delve_precompile(TARGET NAME): spares a target the time that those headers take. A library that it
+# links does what DELVE_REGISTERED_ELSEWHERE leaves to it.
 function(delve_precompile target name)
   if(DELVE_PRECOMPILE)
     target_compile_options(${target}
@@ -79,26 +79,14 @@ function(delve_precompile target name)
 endfunction()
 
 # The tracker and the writers, which take most of the time that a program with them takes to compile:
-# once for all.
-set(once "${CMAKE_CURRENT_BINARY_DIR}/compiled_once")
-file(CONFIGURE OUTPUT "${once}.hpp" CONTENT "#include <delve/check_layer_sat.hpp>
-extern template class delve::CheckLayerSat<double>;
-")
-file(CONFIGURE OUTPUT "${once}.cpp" CONTENT "#include <delve/check_layer_sat.hpp>
-template class delve::CheckLayerSat<double>;
-#ifdef DELVE_REGISTERED_ELSEWHERE
-const bool is_registered = delve::detail::register_csv() && delve::detail::register_console() &&
-                           delve::detail::register_html() && delve::detail::register_npy() &&
-                           delve::detail::register_plot() && delve::detail::register_training_fields();
-#endif
-")
+# once for all. Plain programs link the writers alone.
+set(delve_once "${CMAKE_CURRENT_LIST_DIR}/compiled_once")
+add_library(delve_compiled_once OBJECT EXCLUDE_FROM_ALL "${delve_once}.cpp")
+target_link_libraries(delve_compiled_once PRIVATE delve_full delve_quick)
+add_library(delve_compiled_writers OBJECT EXCLUDE_FROM_ALL "${CMAKE_CURRENT_LIST_DIR}/compiled_writers.cpp")
+target_link_libraries(delve_compiled_writers PRIVATE delve_plain delve_quick)
 delve_add_precompiled(delve_precompiled HEADERS <torch/torch.h> <Eigen/Dense> <fmt/format.h>
-                      <delve/delve.hpp> "${once}.hpp" LIBRARIES delve_full delve_quick)
-if(DELVE_PRECOMPILE)
-  add_library(delve_compiled_once OBJECT EXCLUDE_FROM_ALL "${once}.cpp")
-  target_link_libraries(delve_compiled_once PRIVATE delve_full delve_quick)
-  delve_precompile(delve_compiled_once delve_precompiled)
-endif()
+                      <delve/delve.hpp> "${delve_once}.hpp" LIBRARIES delve_full delve_quick)
 
 # delve_program(NAME SOURCE... [OPTIMIZED] [LIBRARIES ...] [PRECOMPILED NAME]): a program that uses
 # LibTorch; OPTIMIZED: as the build type says, and by itself.
@@ -113,9 +101,6 @@ function(delve_program name)
     set(arg_PRECOMPILED delve_precompiled)
   endif()
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE delve_full delve_quick ${arg_LIBRARIES})
-  if(DELVE_PRECOMPILE AND arg_PRECOMPILED STREQUAL "delve_precompiled")
-    target_link_libraries(${name} PRIVATE delve_compiled_once)
-  endif()
+  target_link_libraries(${name} PRIVATE delve_full delve_quick delve_compiled_once ${arg_LIBRARIES})
   delve_precompile(${name} ${arg_PRECOMPILED})
 endfunction()

@@ -9,13 +9,6 @@
 #include <torch/torch.h>
 
 #include <delve/check_layer_sat.hpp>
-#include <delve/covariance.hpp>
-
-// Compiled once, in tracker.cpp: each test that makes a tracker would take half a minute for it.
-extern template class delve::Covariance<double>;
-extern template class delve::Covariance<float>;
-extern template class delve::CheckLayerSat<double>;
-extern template class delve::CheckLayerSat<float>;
 
 namespace delve_test {
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // The least that shows that delve is there whole. Data on a line stays on a line in a linear layer:
-// one direction of three.
+// one direction of three. Only the writer in use is compiled; main.cpp has all of them.
 
 #include <cstdlib>   // EXIT_FAILURE, EXIT_SUCCESS
 #include <iostream>  // std::cout
+#include <memory>    // std::make_shared
 #include <optional>  // std::optional
 
+#define DELVE_REGISTERED_ELSEWHERE
 #include <torch/nn/modules/linear.h>
 #include <torch/utils.h>
 #include <delve/delve.hpp>
@@ -14,7 +16,7 @@
 int main() {
   torch::manual_seed(1);
   torch::nn::Linear model(4, 3);
-  delve::CheckLayerSat tracker("out/small", "csv", model,
+  delve::CheckLayerSat tracker("out/small", std::make_shared<delve::CsvWriter>("out/small"), model,
                                delve::CheckLayerSatOptions().stats({"idim"}));
   model->forward(torch::randn({100, 1}).expand({100, 4}));
   const delve::EpochRecord record = tracker.add_saturations();
