@@ -14,7 +14,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../cmake/setup.sh"
 seeds=1
 if [[ ${1:-} == --seeds ]]; then
   seeds=${2:-}
-  shift 2
+  shift $(($# > 1 ? 2 : 1))
   [[ $seeds =~ ^[1-9][0-9]*$ ]] || die "--seeds is \"$seeds\"; it must be a number above 0"
 fi
 
@@ -41,43 +41,56 @@ run() {
   tail -n 1 "$folder/results.txt"
 }
 
-rm -f "$folder/results.txt"
+rm -f "$folder"/results.txt "$folder"/{before,after,shorter}_*.csv
 say "Run, seed, accuracy on the test pictures, multiplications a picture, seconds"
 for ((seed = 0; seed < seeds; seed++)); do
   run before "$seed" "$@"
   verdict=$("$build/examples/delve-report" "$folder/before_$seed.csv" -o "$folder/before_$seed.html")
-  stage=$(sed -nE 's/^before_[0-9]+: layer([2-4])-0-.*(forms? a|is a) tail.*/\1/p' <<<"$verdict")
-  if [[ -z $stage ]]; then
-    printf '%s\n' "$verdict"
-    die "the report found no tail that begins with a stage: there is nothing to change"
+  tail=$(sed -nE 's/^before_[0-9]+: (layer[1-4]-[^ ]*).*(forms? a|is a) tail.*/\1/p' <<<"$verdict")
+  if [[ -z $tail ]]; then
+    printf '%s\nSeed %d: the report found no tail, so that there is nothing to change\n' "$verdict" "$seed"
+    continue
   fi
-  # It advises less downsampling, or to leave these layers out.
+  # It advises less downsampling, or to leave these layers out: here the stages that are all tail.
   run after "$seed" --no-early-downsampling "$@"
-  run shorter "$seed" --stages $((stage - 1)) "$@"
+  stages=${tail:5:1}
+  if [[ $tail == layer?-0-conv1 ]]; then stages=$((stages - 1)); fi
+  if ((stages < 4)); then run shorter "$seed" --stages "$stages" "$@"; fi
 done
 
-say "The report on seed 0"
-"$build/examples/delve-report" "$folder"/{before,after,shorter}_0.csv -o "$folder/report.html" \
-  --names "before,without early downsampling,without the tail's stages"
+first=$(awk '$1 == "after" { print $2; exit }' "$folder/results.txt")
+[[ -n $first ]] || die "no seed had a tail"
+say "The report on seed $first"
+names="before,without early downsampling"
+tables=("$folder/before_$first.csv" "$folder/after_$first.csv")
+if [[ -f $folder/shorter_$first.csv ]]; then
+  names+=",without the tail's stages"
+  tables+=("$folder/shorter_$first.csv")
+fi
+"$build/examples/delve-report" "${tables[@]}" -o "$folder/report.html" --names "$names"
 
 say "Over $seeds seeds"
 awk '
-  { accuracy[$1, $2] = $3; seconds[$1] += $5; work[$1] = $4; sum[$1] += $3; if ($2 >= n) n = $2 + 1 }
-  function compare(name,   i, d, mean, square) {
-    for (i = 0; i < n; i++) {
-      d = accuracy[name, i] - accuracy["before", i]
-      mean += d / n
-      square += d * d / n
-      if (d > 0) higher[name]++
-    }
-    printf "%-8s accuracy %.4f (%+.4f", name, sum[name] / n, mean
-    if (n > 1) printf " ± %.4f", sqrt((square - mean * mean) / (n - 1))
+  { accuracy[$1, $2] = $3; seconds[$1] += $5; work[$1] = $4; sum[$1] += $3; runs[$1]++ }
+  $1 == "before" { before = $3 }
+  $1 != "before" {
+    d = $3 - before
+    mean[$1] += d
+    square[$1] += d * d
+    if (d > 0) higher[$1]++
+  }
+  function compare(name,   n) {
+    n = runs[name]
+    mean[name] /= n
+    printf "%-8s accuracy %.4f (%+.4f", name, sum[name] / n, mean[name]
+    if (n > 1) printf " ± %.4f", sqrt((square[name] / n - mean[name] ^ 2) / (n - 1))
     printf "; higher in %d of %d), %s multiplications, %.0f s\n", higher[name], n, work[name],
       seconds[name] / n
   }
   END {
+    n = runs["before"]
     printf "%-8s accuracy %.4f, %s multiplications, %.0f s\n", "before", sum["before"] / n,
       work["before"], seconds["before"] / n
     compare("after")
-    compare("shorter")
+    if (runs["shorter"] > 0) compare("shorter")
   }' "$folder/results.txt"
