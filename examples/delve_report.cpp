@@ -8,6 +8,7 @@
 #include <cstdio>        // stderr
 #include <filesystem>    // std::filesystem::path
 #include <iostream>      // std::cout
+#include <set>           // std::set
 #include <stdexcept>     // std::runtime_error
 #include <string>        // std::string
 #include <string_view>   // std::string_view
@@ -44,18 +45,30 @@ void add_options(CLI::App& app, Settings& settings) {
   app.add_option("--title", settings.title, "Title of the page [the names of the runs]");
 }
 
+/// What the runs are called: as their tables are, or by their paths where two tables share a name.
+std::vector<std::string> names_of(const std::vector<std::string>& tables) {
+  std::vector<std::string> names;
+  std::vector<std::string> paths;
+  for (const std::string& table : tables) {
+    const std::filesystem::path path = examples::without_extension(table);
+    names.push_back(path.filename().string());
+    paths.push_back(path.string());
+  }
+  return std::set<std::string>(names.begin(), names.end()).size() == names.size() ? names : paths;
+}
+
 void run(const Settings& settings) {
   if (!settings.names.empty() && settings.names.size() != settings.tables.size()) {
     throw std::runtime_error(fmt::format("--names holds {} names for {} tables",
                                          settings.names.size(), settings.tables.size()));
   }
+  const std::vector<std::string> names =
+      settings.names.empty() ? names_of(settings.tables) : settings.names;
   std::vector<delve::ReportedRun> runs;
   std::string title;
   for (std::size_t i = 0; i < settings.tables.size(); ++i) {
     const std::string& table = settings.tables[i];
-    const std::string name = settings.names.empty()
-                                 ? examples::without_extension(table).filename().string()
-                                 : settings.names[i];
+    const std::string& name = names[i];
     runs.push_back({name, delve::read_table(table, [](std::string_view message) {
                       fmt::print(stderr, "delve-report: {}\n", message);
                     })});

@@ -40,6 +40,7 @@ inline delve::LayerField field(const std::string& layer, std::int64_t least, std
   field.layer = layer;
   field.kind = "Conv2d";
   field.output = {1, 4, 8, 8};
+  field.is_map = true;
   field.is_border = is_border;
   for (int i = 0; i < 2; ++i) {
     delve::AxisField& axis = field.axes.emplace_back();

@@ -134,6 +134,7 @@ TEST_CASE("Receptive fields are read back, and are no scalars", "[csv-records]")
                   delve_test::field("c", -1, -1, false), delve_test::field("d", 1, 1, true)};
   first.fields[3].axes[1].unknown = "aten::sort";
   first.fields[1].rank_limit = 0.5;
+  first.fields[2].is_map = false;
   {
     delve::CsvWriter writer(savefile.string());
     writer.write(first);
@@ -142,9 +143,9 @@ TEST_CASE("Receptive fields are read back, and are no scalars", "[csv-records]")
   const std::string text = delve_test::read(savefile.string() + ".csv");
   CHECK(text ==
         ";border_width;train-saturation_a_1;rf-min_a_1;rf-max_a_1;border_a_1;rf-min_b;rf-max_b;"
-        "border_b;rank-limit_b;rf-min_c;rf-max_c;border_c;rf-min_d;rf-max_d;border_d\n"
-        "0;3;0.5;7;19;0;35;inf;1;0.5;inf;inf;0;;;1\n"
-        "1;;0.25;;;;;;;;;;;;;\n");
+        "border_b;rank-limit_b;rf-min_c;rf-max_c;rf-min_d;rf-max_d;border_d\n"
+        "0;3;0.5;7;19;0;35;inf;1;0.5;inf;inf;;;1\n"
+        "1;;0.25;;;;;;;;;;;;\n");
   const auto records = delve::detail::records_from_csv(text, "run.csv");
   REQUIRE(records.size() == 2);
   CHECK(records[0].scalars == std::vector<std::pair<std::string, double>>{{"border_width", 3}});
@@ -155,6 +156,7 @@ TEST_CASE("Receptive fields are read back, and are no scalars", "[csv-records]")
     const delve::LayerField& found = records[0].fields[i];
     const delve::LayerField& written = first.fields[i];
     CHECK(found.layer == written.layer);
+    CHECK(found.is_map == written.is_map);
     CHECK(found.is_border == written.is_border);
     CHECK(found.rank_limit == written.rank_limit);
     CHECK(

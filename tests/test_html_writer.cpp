@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -221,14 +222,32 @@ TEST_CASE("What a tracker tells of the run is on the page", "[html]") {
   CHECK(page.find("<li>the end</li>") != std::string::npos);
 }
 
+TEST_CASE("Numbers are shown with four digits, counts whole", "[html]") {
+  using delve::ValueKind;
+  using delve::detail::json_number;
+  using delve::detail::shown;
+  CHECK(shown(12345.6, ValueKind::Number) == "12350");
+  CHECK(shown(-0.000123456, ValueKind::Variance) == "-0.0001235");
+  CHECK(shown(1.5e-5, ValueKind::Number) == "1.5e-05");
+  CHECK(shown(0, ValueKind::Number) == "0");
+  CHECK(shown(12345678, ValueKind::Count) == "12,345,678");
+  CHECK(json_number(12345678, ValueKind::Count) == "12345678");
+  CHECK(json_number(delve::missing_value(), ValueKind::Count) == "null");
+  CHECK(json_number(0.123456789, ValueKind::Share) == "0.123457");
+}
+
 TEST_CASE("The page of a long run of many layers stays small", "[html]") {
   const fs::path folder = fresh_folder("html_long");
+  const bool is_noise = GENERATE(false, true);  // of which no two neighbours have the same shade
+  CAPTURE(is_noise);
+  std::mt19937 random(5);
   std::vector<delve::EpochRecord> records;
   for (int epoch = 0; epoch < 499; ++epoch) {
     delve::EpochRecord& it = records.emplace_back(record(epoch, {{"loss", 1.0 / (1 + epoch)}}, {}));
     for (const Mode mode : {Mode::Train, Mode::Eval}) {
       for (int i = 0; i < 300; ++i) {
-        const double value = 0.5 + 0.4 * std::sin(0.1 * i + 0.01 * epoch);
+        const double value = is_noise ? static_cast<double>(random()) / 4294967296.0
+                                      : 0.5 + 0.4 * std::sin(0.1 * i + 0.01 * epoch);
         it.layers.push_back(layer("blocks-" + std::to_string(i) + "-conv", mode, {value, 4}));
       }
     }
@@ -245,8 +264,8 @@ TEST_CASE("The page of a long run of many layers stays small", "[html]") {
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
   html.writer.close();
   const std::string page = delve_test::read(folder / "run.html");
-  WARN("300 layers, 500 epochs: " << page.size() << " bytes, " << taken.count() * 1e3
-                                  << " ms for the last epoch");
+  WARN("300 layers, 500 epochs" << (is_noise ? " of noise: " : ": ") << page.size() << " bytes, "
+                                << taken.count() * 1e3 << " ms for the last epoch");
   CHECK(page.size() < 2'000'000);
   const nlohmann::json data = data_of(page);
   CHECK(data["series"][0]["epochs"].front() == 0);

@@ -50,7 +50,6 @@ std::vector<delve::LayerField> fields_of(const std::vector<Made>& layers) {
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto size = static_cast<std::int64_t>(8 * (i + 1));
     fields.push_back(delve_test::field(name(i), size, size, layers[i].is_border));
-    fields.back().is_map = true;
   }
   return fields;
 }
@@ -203,7 +202,8 @@ TEST_CASE("The verdict says by what, what to try, and what it does not rest on",
         "  Advice: Try a larger input: from 25 × 25 on no layer is a border layer. Or leave them "
         "out: a head in the place of conv2 to conv3 (2 layers) should do as well, for less.\n");
   CHECK(verdict.limits == std::vector<std::string>{"Judged on epoch 7, by saturation in training.",
-                                                   "Not judged: fc, the network's last layer."});
+                                                   "Not judged: fc, the network's last layer, "
+                                                   "which gives its answer."});
   // What receptive_fields() found of the downsampling is passed on.
   verdict = delve::verdict(record_of(layers), fields,
                            {{{"conv1"}, {"conv3"}, 1}, {{"conv0", "pool"}, {}, 2}});
@@ -246,6 +246,20 @@ TEST_CASE("The last whole epoch of a run is judged, with the fields that an earl
   CHECK(delve::verdict(std::vector<delve::EpochRecord>{}).kind == VerdictKind::NotEnoughData);
 }
 
+TEST_CASE("A layer that ran on several inputs is behind the border if it is on all of them",
+          "[verdict]") {
+  const std::vector<Made> tail = {{0.5}, {0.6}, {0.1, -1, 0, kBorder}, {0.1, -1, 0, kBorder}};
+  std::vector<delve::EpochRecord> records = {record_of(tail, 0), record_of(tail, 1)};
+  records[0].fields = fields_of(tail);
+  const bool is_border = GENERATE(false, true);
+  CAPTURE(is_border);
+  // The row of a larger input stands before that of the smaller one, in the same epoch or not.
+  records[1].fields = {delve_test::field(name(2), 24, 24, is_border), records[0].fields[2]};
+  const delve::Verdict verdict = delve::verdict(records);
+  CHECK(verdict.kind == VerdictKind::Tail);
+  CHECK(verdict.layers == (is_border ? names(2, 4) : names(3, 4)));
+}
+
 TEST_CASE("A shortcut between two border layers is behind the border, one before them is not",
           "[verdict]") {
   const std::vector<Made> layers = {
@@ -269,7 +283,9 @@ TEST_CASE("Layers behind the last map are not judged where there are maps", "[ve
   fields.back().is_map = false;
   const delve::Verdict verdict = delve::verdict(record_of(layers), fields);
   CHECK(verdict.layers == names(2, 3));
-  CHECK(verdict.limits[1] == "Not judged: conv3, fc, the network's last layers.");
+  CHECK(verdict.limits[1] ==
+        "Not judged: conv3, fc, the network's head: behind the last map there is no receptive "
+        "field to judge by.");
 }
 
 TEST_CASE("Without training, evaluation tells", "[verdict]") {

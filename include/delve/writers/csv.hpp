@@ -68,7 +68,7 @@ class CsvWriter final : public Writer {
     for (const LayerField& field : record.fields) {
       set(row, field_name(kLeastField, field.layer), least_field(field));
       set(row, field_name(kMostField, field.layer), most_field(field));
-      set(row, field_name(kBorder, field.layer), field.is_border ? 1 : 0);
+      if (field.is_map) set(row, field_name(kBorder, field.layer), field.is_border ? 1 : 0);
       if (field.rank_limit < 1) set(row, field_name(kRankLimit, field.layer), field.rank_limit);
     }
     const bool is_appended =

@@ -92,6 +92,7 @@ struct FieldColumns {
     if (is_nan(number(most)) && is_nan(number(border))) return std::nullopt;
     LayerField field;
     field.layer = layer;
+    field.is_map = !is_missing(number(border));
     field.is_border = number(border) == 1;
     if (const double limit = number(rank_limit); is_finite(limit) && limit > 0 && limit < 1) {
       field.rank_limit = limit;
@@ -103,7 +104,6 @@ struct FieldColumns {
     };
     axis.most = length(number(most));
     axis.least = length(number(least));
-    field.is_map = axis.least.has_value();  // as far as a table tells
     if (is_nan(number(most))) axis.unknown = "unknown";
     return field;
   }

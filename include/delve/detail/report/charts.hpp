@@ -154,9 +154,10 @@ inline std::string layer_chart(const ReportHistory& run, const Verdict& verdict)
   const ChartFrame frame;
   const std::vector<std::string>& layers = run.layers();
   std::string svg = fmt::format(
-      "<svg class=\"chart\" viewBox=\"0 0 {} {}\" role=\"group\" aria-label=\"Saturation and "
-      "probes, layer by layer\">",
-      px(frame.width), px(frame.height));
+      "<svg class=\"chart\" viewBox=\"0 0 {} {}\" data-top=\"{}\" data-height=\"{}\" "
+      "role=\"group\" "
+      "aria-label=\"Saturation and probes, layer by layer\">",
+      px(frame.width), px(frame.height), px(frame.top), px(frame.inner_height()));
   const double step =
       frame.inner_width() / static_cast<double>(std::max<std::size_t>(1, layers.size()));
   for (std::size_t i = 0; i < layers.size(); ++i) {

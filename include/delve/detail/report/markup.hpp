@@ -62,6 +62,12 @@ inline std::string json_number(double number) {
   return is_finite(number) ? fmt::format("{:.6g}", number) : "null";
 }
 
+/// The same of a value, a count with all its digits.
+inline std::string json_number(double value, ValueKind kind) {
+  const bool is_whole = kind == ValueKind::Count && value > -1e15 && value < 1e15;
+  return is_whole ? fmt::format("{:.0f}", value) : json_number(value);
+}
+
 /// "[a,b]" of texts that are JSON.
 inline std::string json_list(const std::vector<std::string>& items) {
   std::string list = "[";
@@ -94,7 +100,7 @@ inline std::string shown(double value, ValueKind kind) {
     case ValueKind::Variance:
       break;
   }
-  return fmt::format("{:.4g}", value);
+  return fmt::format("{}", number_in<double>(fmt::format("{:.4g}", value)).value_or(value));
 }
 
 /// For the page's script: "share", "count" or "number".

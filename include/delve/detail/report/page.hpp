@@ -55,7 +55,7 @@ inline std::string_view evidence_name(Evidence evidence) {
   return evidence == Evidence::For ? "for" : evidence == Evidence::Against ? "against" : "missing";
 }
 
-/// What a script or a reader of the page may want: all that it shows, to six digits.
+/// What a script or a reader of the page may want: all that it shows, to six digits; counts whole.
 inline std::string data_json(const ReportRun& run, const Verdict& verdict) {
   const ReportHistory& history = run.history;
   std::vector<std::string> all_series;
@@ -71,7 +71,7 @@ inline std::string data_json(const ReportRun& run, const Verdict& verdict) {
       epochs.push_back(fmt::to_string(series.history.columns()[column].epoch));
       std::vector<std::string> numbers;
       for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-        numbers.push_back(json_number(series.history.value(column, layer)));
+        numbers.push_back(json_number(series.history.value(column, layer), series.kind));
       }
       values.push_back(json_list(numbers));
     }
@@ -167,7 +167,8 @@ inline std::string layer_table(const ReportHistory& history, const Verdict& verd
       const ReportSeries& series = history.series()[s];
       const double value = last_value(series, layer, history.last().epoch);
       rows += fmt::format("<td data-s=\"{}\" data-l=\"{}\" data-v=\"{}\">{}</td>", s, i,
-                          is_finite(value) ? json_number(value) : "", shown(value, series.kind));
+                          is_finite(value) ? json_number(value, series.kind) : "",
+                          shown(value, series.kind));
     }
     if (has_fields) {
       const LayerField* field = history.field_of(layer);

@@ -79,7 +79,9 @@ for (const article of document.querySelectorAll("article.run")) {
       return ((isTie && near % 2 !== 0 ? near - 1 : near) / 10).toFixed(1) + " %";
     }
     if (kind === "count") return Math.trunc(value).toLocaleString("en-US");
-    return String(Number(value.toPrecision(4)));
+    const number = Number(value.toPrecision(4)), size = Math.abs(number);
+    if (size === 0 || (size >= 1e-4 && size < 1e16)) return String(number);
+    return number.toExponential().replace(/e([+-])(\d)$/, (_, sign, digit) => "e" + sign + "0" + digit);
   };
   const at = (series, epoch, layer) => {
     const column = series.epochs.indexOf(epoch);
@@ -89,6 +91,7 @@ for (const article of document.querySelectorAll("article.run")) {
   const epochs = [...new Set(data.series.flatMap(series => series.epochs))].sort((a, b) => a - b);
   const slider = article.querySelector(".epochs input");
   const chart = article.querySelector(".layers svg.chart");
+  const top = Number(chart?.dataset.top), height = Number(chart?.dataset.height);
   const show = () => {
     const epoch = epochs[slider.value];
     slider.setAttribute("aria-valuetext", "epoch " + epoch);
@@ -109,7 +112,7 @@ for (const article of document.querySelectorAll("article.run")) {
         const layer = Number(mark.dataset.l);
         const value = at(series, epoch, layer);
         const there = value !== null;
-        const y = there ? 12 + 238 * (1 - Math.min(1, Math.max(0, value))) : 0;
+        const y = there ? top + height * (1 - Math.min(1, Math.max(0, value))) : 0;
         if (there) path += (drawing ? "L" : "M") + mark.getAttribute("cx") + " " + y.toFixed(1);
         drawing = there;
         mark.setAttribute("cy", y.toFixed(1));

@@ -55,6 +55,9 @@ inline std::vector<std::pair<std::string, std::string>> options_text(const Setti
   if (settings.has_probes()) {
     text.emplace_back("probe_pooling", fmt::to_string(options.probe_pooling()));
     text.emplace_back("probe_features", fmt::to_string(options.probe_features()));
+    text.emplace_back("probe_shrinkage", options.probe_shrinkage()
+                                             ? fmt::to_string(*options.probe_shrinkage())
+                                             : std::string("the default"));
   }
   return text;
 }

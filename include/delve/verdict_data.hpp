@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>      // std::size_t
+#include <cstdint>      // std::int64_t
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <vector>       // std::vector
+
+#include <delve/record.hpp>
+
+namespace delve {
+
+/// What is to be said of a network's last layers.
+enum class VerdictKind {
+  NotEnoughData,  ///< nothing that it could be said by
+  NoTail,         ///< of what there is, nothing speaks for a tail
+  PossibleTail,   ///< one kind of evidence does, for each of its layers
+  Tail,           ///< two kinds do: layers that contribute nothing
+};
+
+/// Whether something speaks for a layer's being part of a tail.
+enum class Evidence {
+  Missing,  ///< it was not measured, or not well enough
+  Against,
+  For,
+};
+
+/// What is known of a layer that is judged. Numbers that are not known are missing values.
+struct JudgedLayer {
+  std::string layer;
+  double saturation = missing_value();   ///< of what LayerField::rank_limit allows
+  double probe = missing_value();        ///< accuracy, 0 to 1
+  double probe_error = missing_value();  ///< the statistic: of its gain on all layers before
+  /// The standard error of its gain on the best layer before the tail; at most that large.
+  double gain_error = missing_value();
+  Evidence behind_border = Evidence::Missing;
+  Evidence low_saturation = Evidence::Missing;
+  Evidence no_gain = Evidence::Missing;
+
+  /// How many kinds of evidence are `what`.
+  [[nodiscard]] int count(Evidence what) const {
+    return (behind_border == what ? 1 : 0) + (low_saturation == what ? 1 : 0) +
+           (no_gain == what ? 1 : 0);
+  }
+};
+
+namespace detail {
+
+/// How many layers remain before a tail: as many as a median needs.
+constexpr std::size_t kLeastBefore = 2;
+
+}  // namespace detail
+
+/// Whether the last layers of a network are a tail, by what, and what to change.
+/// @see verdict
+struct Verdict {
+  VerdictKind kind = VerdictKind::NotEnoughData;
+  std::int64_t epoch = 0;             ///< that it is of
+  std::vector<std::string> layers;    ///< the tail; empty without one
+  std::vector<JudgedLayer> judged;    ///< all layers that could be part of one, and those before
+  std::string sentence;               ///< what is said
+  std::vector<std::string> evidence;  ///< by what, a sentence each
+  std::vector<std::string> advice;    ///< what to try, a sentence each
+  std::vector<std::string> limits;    ///< what it does not rest on, and why
+
+  /// Whether the network has so many layers that the last ones could be a tail.
+  [[nodiscard]] bool is_of_depth() const { return judged.size() > detail::kLeastBefore; }
+};
+
+namespace detail {
+
+/// "tail", "possible-tail", "no-tail", "not-enough-data"
+inline std::string_view verdict_name(VerdictKind kind) {
+  switch (kind) {
+    case VerdictKind::Tail:
+      return "tail";
+    case VerdictKind::PossibleTail:
+      return "possible-tail";
+    case VerdictKind::NoTail:
+      return "no-tail";
+    case VerdictKind::NotEnoughData:
+      break;
+  }
+  return "not-enough-data";
+}
+
+}  // namespace detail
+
+}  // namespace delve
