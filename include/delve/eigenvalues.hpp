@@ -4,7 +4,6 @@
 #include <cmath>     // std::abs, std::exp2, std::isfinite, std::sqrt
 #include <cstdint>   // std::int64_t
 #include <optional>  // std::optional
-#include <tuple>     // std::get
 #include <utility>   // std::move
 
 #include <ATen/ATen.h>
@@ -77,6 +76,21 @@ inline std::optional<ApproximateEigenvalues> approximate_eigenvalues(const at::T
   }
 }
 
+/// What symmetric_eigenvectors() finds.
+struct SymmetricEigenvectors {
+  at::Tensor values;   ///< (d), ascending
+  at::Tensor vectors;  ///< (d, d), in columns, in the order of the values
+};
+
+/// Eigenvalues and eigenvectors of a symmetric matrix, by LibTorch's LAPACK or that of the matrix's
+/// device, where they stay. May wait for the device.
+/// @param matrix (d, d), of a floating type, finite; one triangle of it is read
+/// @throws c10::Error where the iteration did not converge
+inline SymmetricEigenvectors symmetric_eigenvectors(const at::Tensor& matrix) {
+  auto [values, vectors] = at::linalg_eigh(matrix);
+  return {std::move(values), std::move(vectors)};
+}
+
 /// The eigenvectors of a symmetric matrix with the largest eigenvalues. Of the two signs that each
 /// may have, that which makes its largest component positive. Waits for the device.
 /// @param matrix (d, d), float64, finite; one triangle of it is read
@@ -84,7 +98,7 @@ inline std::optional<ApproximateEigenvalues> approximate_eigenvalues(const at::T
 /// @return (d, count), float64, on the matrix's device: in columns, that of the largest first
 /// @throws c10::Error where the iteration did not converge
 inline at::Tensor leading_eigenvectors(const at::Tensor& matrix, std::int64_t count) {
-  const at::Tensor all = std::get<1>(at::linalg_eigh(matrix));
+  const at::Tensor all = symmetric_eigenvectors(matrix).vectors;
   const at::Tensor vectors = all.narrow(1, all.size(1) - count, count).flip(1);
   const at::Tensor largest = vectors.gather(0, vectors.abs().argmax(0, /*keepdim=*/true));
   return vectors * largest.sign();

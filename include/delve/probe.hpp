@@ -20,6 +20,7 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/require.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
+#include <delve/eigenvalues.hpp>
 #include <delve/product_precision.hpp>
 
 namespace delve {
@@ -168,7 +169,7 @@ double neural_collapse(Covariance<Scalar>& sums) {
   const std::int64_t classes = present.size(0);
   if (is_nan(spread) || spread <= floor || classes < 2) return missing_number();
   const at::Tensor m = (moments.centred * moments.shares.sqrt()).index_select(1, present);
-  const auto [values, vectors] = at::linalg_eigh(at::mm(m.t(), m));
+  const auto [values, vectors] = symmetric_eigenvectors(at::mm(m.t(), m));
   const at::Tensor moved = at::mm(m, vectors);
   const at::Tensor inner = (moved * at::mm(moments.within, moved)).sum(0);
   // The first eigenvalue is 0.
