@@ -37,8 +37,7 @@ test_packages=(
   "nlohmann-json3-dev     -    for the optional writer of JSON lines"
   "libprotozero-dev       -    for the optional writer of TensorBoard's events"
   "pkg-config             pkg-config  for the test of delve.pc"
-  "zip                    zip    packs the npy writer's folder"
-  "unzip                  unzip  looks into that"
+  "unzip                  unzip  looks into the npy writer's archive"
 )
 
 say() { printf '\n== %s\n' "$*"; }

@@ -3,7 +3,7 @@
 
 check.py FOLDER [PROGRAM]
 
-FOLDER is what `write_samples FOLDER` wrote. NumPy reads its arrays, Python's json its lines, and
+FOLDER is what `write_samples FOLDER` wrote. NumPy reads its arrays and archives, Python's json its lines, and
 TensorBoard's EventAccumulator and its server its events; each must find what expected.json says.
 PROGRAM is
 write_samples itself: it then also reads what NumPy wrote. Needs numpy and tensorboard.
@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+import zipfile
 
 import numpy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -70,6 +71,39 @@ def check_npy(folder, epochs):
     for name in names:
         shapes = {found[key].shape for key in found if key[0] == name}
         print(f"  {name!r}: {len([key for key in found if key[0] == name])} of shape {shapes}")
+
+
+def check_npz(path, folder):
+    """The archive must hold the folder's arrays, each to the byte, and NumPy must read them."""
+    with zipfile.ZipFile(path) as archive:
+        require(archive.testzip() is None, f"npz: {archive.testzip()} is broken")
+        packed = {name: archive.read(name) for name in archive.namelist()}
+    files = {str(file.relative_to(folder)): file.read_bytes()
+             for file in folder.rglob("*.npy")}
+    require(packed == files, f"npz: {packed.keys() ^ files.keys()}")
+    with numpy.load(path) as arrays:
+        for file in files:
+            array = numpy.load(folder / file)
+            require(same(arrays[file.removesuffix(".npy")], array), f"npz: {file}")
+    print(f"npz: {len(files)} arrays")
+
+
+def check_large_archives(folder):
+    """What needs ZIP64: 70,000 files, 5 GiB before them, and a file of 2^32 + 7 bytes."""
+    path = folder / "large.npz"
+    with numpy.load(path) as arrays:
+        require(len(arrays.files) == 70000, f"large.npz: {len(arrays.files)} files")
+        for i in 0, 1, 65534, 65535, 69999:
+            require(arrays[f"n{i}"] == i, f"large.npz: n{i} is {arrays[f'n{i}']}")
+    with zipfile.ZipFile(path) as archive:
+        offset = archive.getinfo("n0.npy").header_offset
+        require(offset == 5 * 2**30, f"large.npz: the first file is at {offset}")
+    with zipfile.ZipFile(folder / "wide.npz") as archive:
+        size = archive.getinfo("zeros").file_size
+        require(size == 2**32 + 7, f"wide.npz: {size} bytes")
+        with archive.open("zeros") as file:
+            require(file.read(9) == bytes(9), "wide.npz: not zeros")
+    print("large archives: 70,000 files behind 5 GiB, a file above 4 GiB")
 
 
 def check_json(path, epochs):
@@ -248,6 +282,8 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     epochs = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     check_npy(folder / "npy", epochs)
+    check_npz(folder / "npy.npz", folder / "npy")
+    check_large_archives(folder)
     check_json(folder / "json.jsonl", epochs)
     check_tensorboard(folder / "tensorboard", epochs)
     check_http(folder / "tensorboard", epochs)

@@ -4,22 +4,26 @@
 //
 //   write_samples FOLDER        writes a fixed run, stopped and resumed, through the writers for
 //                               NumPy, JSON lines and TensorBoard, and what readers must find there
-//                               as FOLDER/expected.json
+//                               as FOLDER/expected.json; and archives that are large, though mostly
+//                               holes, large.npz and wide.npz
 //   write_samples --decode FILE prints shape and values of a .npy file as JSON
 
-#include <cmath>       // std::isfinite, std::sin
-#include <cstdint>     // std::int64_t
-#include <cstdio>      // std::fputs
-#include <exception>   // std::exception
-#include <filesystem>  // std::filesystem
-#include <fstream>     // std::ofstream
-#include <iostream>    // std::cout
-#include <limits>      // std::numeric_limits
-#include <memory>      // std::make_shared
-#include <string>      // std::string
+#include <cmath>        // std::isfinite, std::sin
+#include <cstdint>      // std::int64_t, std::uint64_t
+#include <cstdio>       // std::fputs
+#include <exception>    // std::exception
+#include <filesystem>   // std::filesystem
+#include <fstream>      // std::ofstream
+#include <ios>          // std::streamoff
+#include <iostream>     // std::cout
+#include <limits>       // std::numeric_limits
+#include <memory>       // std::make_shared
+#include <string>       // std::string, std::to_string
+#include <string_view>  // std::string_view
 
 #include <nlohmann/json.hpp>
 
+#include <delve/detail/formats/zip.hpp>
 #include <delve/writers/json.hpp>
 #include <delve/writers/npy.hpp>
 #include <delve/writers/tensorboard.hpp>
@@ -117,8 +121,38 @@ void run_twice(const std::string& savefile) {
   second.close();
 }
 
+/// An archive of more files than ZIP counts without its extension ZIP64, behind 5 GiB of other
+/// data.
+void write_large_archive(const std::string& path) {
+  constexpr std::uint64_t before = std::uint64_t{5} << 30U;
+  constexpr int count = 70'000;
+  std::ofstream file(path, std::ios::binary);
+  file << "PK\x03\x04";  // by which NumPy knows an archive
+  file.seekp(static_cast<std::streamoff>(before));
+  delve::detail::ZipWriter archive([&](std::string_view bytes) { file << bytes; }, before);
+  for (int i = 0; i < count; ++i) {
+    archive.add("n" + std::to_string(i) + ".npy", delve::detail::npy_bytes(i));
+  }
+  archive.finish();
+}
+
+/// An archive of one file whose size ZIP64 alone can tell: 2^32 + 7 zeros.
+void write_wide_archive(const std::string& path) {
+  constexpr std::uint64_t size = (std::uint64_t{1} << 32U) + 7;
+  const delve::detail::ZipEntry entry{"zeros", 0, size, 0};
+  const std::string local = delve::detail::zip_local_header(entry);
+  const std::string central = delve::detail::zip_central_header(entry);
+  std::ofstream file(path, std::ios::binary);
+  file << local;
+  file.seekp(static_cast<std::streamoff>(local.size() + size));
+  file << central << delve::detail::zip_end(1, central.size(), local.size() + size);
+}
+
 void write_samples(const std::string& folder) {
   run_twice<delve::NpyWriter>(folder + "/npy");
+  delve::NpyWriter(folder + "/npy", {kEnd, true}).close();  // nothing more, but the archive
+  write_large_archive(folder + "/large.npz");
+  write_wide_archive(folder + "/wide.npz");
   run_twice<delve::JsonWriter>(folder + "/json");
   run_twice<delve::TensorBoardWriter>(folder + "/tensorboard");
   Json epochs = Json::array();

@@ -1,30 +1,24 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <unistd.h>  // lseek, pread
-
-#include <chrono>        // std::chrono::hours
+#include <algorithm>     // std::sort
 #include <cstdint>       // std::int64_t
-#include <cstdio>        // SEEK_END
 #include <filesystem>    // std::filesystem
-#include <map>           // std::map
 #include <memory>        // std::make_shared
 #include <optional>      // std::optional
-#include <stdexcept>     // std::runtime_error
 #include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::error_code
-#include <utility>       // std::exchange
+#include <tuple>         // std::tie
 #include <vector>        // std::vector
 
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/formats/npy.hpp>
+#include <delve/detail/formats/zip.hpp>
 #include <delve/detail/os/files.hpp>
-#include <delve/detail/os/process.hpp>
 #include <delve/detail/support/file_names.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
-#include <delve/detail/support/text.hpp>
 #include <delve/detail/support/writer_args.hpp>
 #include <delve/record.hpp>
 #include <delve/writers/writer.hpp>
@@ -36,10 +30,9 @@ struct NpyOptions {
   /// The first epoch to come. Files that a run before wrote of this epoch and later ones are
   /// removed at construction.
   std::int64_t initial_epoch = 0;
-  /// Whether to make an archive of the folder, SAVEFILE.zip, at the end.
+  /// Whether to make an archive of the folder's arrays, SAVEFILE.npz, at the end. NumPy opens it:
+  /// numpy.load("SAVEFILE.npz")["NAME/NAME_epochN"].
   bool zip = false;
-  /// The program that makes it, Info-ZIP's: a name to be found in PATH, or a path.
-  std::string zip_program = "zip";
 };
 
 /// Writes every number and array of an epoch to a NumPy file of its own, float64,
@@ -52,20 +45,14 @@ struct NpyOptions {
 class NpyWriter final : public Writer {
  public:
   /// Makes the folder, and removes from it what a run before wrote of the epochs to come: files
-  /// NAME/NAME_epochN.npy, nothing else. Looks for zip where it is needed.
+  /// NAME/NAME_epochN.npy, nothing else.
   /// @throws std::invalid_argument for a bad option; std::runtime_error if the folder cannot be
   ///   made, or such a file not be removed
   explicit NpyWriter(const std::string& savefile, const NpyOptions& options = {})
-      : folder_(detail::prepare_savefile(savefile)) {
+      : folder_(detail::prepare_savefile(savefile)), makes_archive_(options.zip) {
     const std::int64_t initial_epoch = detail::checked_initial_epoch(options.initial_epoch);
     detail::make_parent_folders((folder_ / "NAME").string());
     remove_epochs_from(initial_epoch);
-    if (!options.zip) return;
-    zip_ = detail::find_program(options.zip_program);
-    if (zip_) return;
-    report(detail::was_not_found(options.zip_program) +
-           "; no archive will be made. Install it (Debian: apt-get install zip) or leave \"zip\" "
-           "out");
   }
 
   /// The folder that is written to, as an absolute path.
@@ -98,7 +85,7 @@ class NpyWriter final : public Writer {
   }
 
   void finish() override {
-    if (zip_) make_archive();
+    if (makes_archive_) make_archive();
   }
 
  private:
@@ -122,62 +109,64 @@ class NpyWriter final : public Writer {
     return detail::name_of_file(folder) ? epoch : std::nullopt;
   }
 
+  /// A file that this writer, now or in a run before, gave its name.
+  struct OwnArray {
+    std::string folder;  ///< NAME
+    std::int64_t epoch;
+    std::filesystem::path path;
+  };
+
   /// Links are not followed: what lies behind them is not ours.
-  void remove_epochs_from(std::int64_t initial_epoch) const {
+  /// @param action what for, should the folder be unreadable
+  [[nodiscard]] std::vector<OwnArray> own_arrays(std::string_view action) const {
     namespace fs = std::filesystem;
-    std::vector<fs::path> doomed;
+    std::vector<OwnArray> arrays;
     try {
       for (const fs::directory_entry& folder : fs::directory_iterator(folder_)) {
         if (!fs::is_directory(folder.symlink_status())) continue;
+        const std::string name = folder.path().filename().string();
         for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
           if (!fs::is_regular_file(file.symlink_status())) continue;
-          const std::optional<std::int64_t> epoch =
-              epoch_of(file.path().filename().string(), folder.path().filename().string());
-          if (epoch && *epoch >= initial_epoch) doomed.push_back(file.path());
+          const std::optional<std::int64_t> epoch = epoch_of(file.path().filename().string(), name);
+          if (epoch) arrays.push_back({name, *epoch, file.path()});
         }
       }
-      for (const fs::path& file : doomed) fs::remove(file);
     } catch (const fs::filesystem_error& error) {
-      throw detail::FileError("remove old arrays from", folder_.string(), error.code().message());
+      throw detail::FileError(action, folder_.string(), error.code().message());
+    }
+    return arrays;
+  }
+
+  void remove_epochs_from(std::int64_t initial_epoch) const {
+    constexpr std::string_view action = "remove old arrays from";
+    for (const OwnArray& array : own_arrays(action)) {
+      std::error_code error;
+      if (array.epoch >= initial_epoch) std::filesystem::remove(array.path, error);
+      if (error) throw detail::FileError(action, folder_.string(), error.message());
     }
   }
 
   void make_archive() const {
-    constexpr std::chrono::hours patience(1);
-    const std::string archive = folder_.string() + ".zip";
     std::error_code ignored;
     if (!std::filesystem::is_directory(folder_, ignored)) return;
-    detail::PendingFile file(archive);
-    const auto fail = [&](const std::string& reason) -> void {
-      throw std::runtime_error(fmt::format("cannot make \"{}\": {}", archive, reason));
-    };
-    // "./": a name may begin with '-'.
-    const detail::ProcessEnd end =
-        detail::run_program(*zip_, {"-q", "-r", "-", "./" + folder_.filename().string()}, "",
-                            file.descriptor(), patience, folder_.parent_path().string());
-    const std::string words =
-        end.errors.empty() ? ""
-                           : ": " + detail::one_line(std::string_view(end.errors).substr(0, 160));
-    const std::string fault = detail::fault_of(end, "zip", fmt::format("{} h", patience.count()));
-    if (!fault.empty()) fail(fault + words);
-    if (!is_whole_archive(file.descriptor())) {
-      fail("what zip wrote is not a whole archive" + words);
+    std::vector<OwnArray> arrays = own_arrays("read the folder");
+    std::sort(arrays.begin(), arrays.end(), [](const OwnArray& a, const OwnArray& b) {
+      return std::tie(a.folder, a.epoch) < std::tie(b.folder, b.epoch);
+    });
+    detail::PendingFile file(folder_.string() + ".npz");
+    detail::ZipWriter archive([&](std::string_view bytes) { file.write(bytes); });
+    for (const OwnArray& array : arrays) {
+      // One that somebody has removed meanwhile is one less.
+      const std::optional<std::string> bytes = detail::read_file(array.path.string());
+      if (!bytes) continue;
+      archive.add(array.folder + "/" + detail::array_file_name(array.folder, array.epoch), *bytes);
     }
+    archive.finish();
     file.commit();
   }
 
-  /// Whether the end record is there: 22 bytes, since the archive has no comment. Source: PKWARE's
-  /// APPNOTE.TXT, section 4.3.16.
-  static bool is_whole_archive(int descriptor) {
-    char record[22] = {};
-    constexpr auto length = static_cast<::ssize_t>(sizeof record);
-    const ::off_t size = ::lseek(descriptor, 0, SEEK_END);
-    return size >= length && ::pread(descriptor, record, sizeof record, size - length) == length &&
-           std::string_view(record, 4) == "PK\x05\x06";
-  }
-
   std::filesystem::path folder_;
-  std::optional<std::string> zip_;
+  bool makes_archive_;
 };
 
 namespace detail {

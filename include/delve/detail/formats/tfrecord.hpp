@@ -1,39 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>        // std::array
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::uint32_t, std::uint64_t
 #include <optional>     // std::optional
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 
+#include <delve/detail/formats/crc32.hpp>
 #include <delve/detail/formats/little_endian.hpp>
 
 namespace delve::detail {
-
-/// What each byte does to a CRC-32C (RFC 3720, appendix B.4): polynomial 0x1EDC6F41, its bits
-/// mirrored.
-constexpr std::array<std::uint32_t, 256> crc32c_table() {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t byte = 0; byte < table.size(); ++byte) {
-    std::uint32_t remainder = byte;
-    for (int bit = 0; bit < 8; ++bit) {
-      remainder = (remainder >> 1U) ^ ((remainder & 1U) != 0 ? 0x82F63B78U : 0U);
-    }
-    table[byte] = remainder;
-  }
-  return table;
-}
-
-[[nodiscard]] inline std::uint32_t crc32c(std::string_view bytes) {
-  static constexpr std::array<std::uint32_t, 256> table = crc32c_table();
-  std::uint32_t crc = 0xFFFFFFFFU;
-  for (const char c : bytes) {
-    crc = (crc >> 8U) ^ table[(crc ^ static_cast<unsigned char>(c)) & 0xFFU];
-  }
-  return ~crc;
-}
 
 /// A CRC of a TFRecord file.
 [[nodiscard]] inline std::uint32_t masked_crc32c(std::string_view bytes) {

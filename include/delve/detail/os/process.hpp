@@ -121,12 +121,10 @@ inline ProcessEnd wait_for(::pid_t child, std::chrono::milliseconds limit) {
 /// Runs a program, without a shell, and waits for its end. Its stdin is a file that holds `input`,
 /// its stdout the descriptor `output`: files, so that nobody can block and no SIGPIPE arises. The
 /// child is spawned, not forked, since forking a program with many threads is unsafe.
-/// @param folder that it works in; empty: this program's own
 /// @param unset the environment's variables that it does not get
 /// @throws FileError if it cannot be started
 inline ProcessEnd run_program(const std::string& path, std::vector<std::string> arguments,
                               std::string_view input, int output, std::chrono::milliseconds limit,
-                              const std::string& folder = {},
                               const std::vector<std::string_view>& unset = {}) {
   const FileDescriptor in = nameless_file(input);
   const FileDescriptor errors = nameless_file();
@@ -149,7 +147,6 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
   ::posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, in.get(), STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, errors.get(), STDERR_FILENO);
-  if (!folder.empty()) ::posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
 
   // A group of its own, so that a wrapper script can be killed with its children. Signals that this
   // thread blocks are not the child's business.
