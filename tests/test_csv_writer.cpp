@@ -9,6 +9,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "catch.hpp"
@@ -314,9 +315,11 @@ TEST_CASE("What could not be written is told once, and written when it can be", 
 }
 
 TEST_CASE("A write to a full disk is an error with the system's words", "[csv][faults]") {
-  const delve::detail::FileDescriptor full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  std::error_code error;
+  const auto full =
+      delve::detail::OpenFile::open("/dev/full", delve::detail::FileAccess::Append, error);
   REQUIRE(full.is_open());
-  CHECK(delve::detail::write_all(full.get(), "x") == ENOSPC);
+  CHECK(full.write("x") == std::errc::no_space_on_device);
 }
 
 TEST_CASE("A savefile without a name, or below a file, is refused", "[csv][misuse]") {

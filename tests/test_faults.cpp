@@ -21,6 +21,7 @@
 
 #include <delve/detail/formats/npy.hpp>
 #include <delve/detail/reading/csv_records.hpp>
+#include <delve/writers/console.hpp>
 #include <delve/writers/json.hpp>
 #include <delve/writers/npy.hpp>
 #include <delve/writers/plot.hpp>

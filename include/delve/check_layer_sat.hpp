@@ -25,6 +25,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/probes/labelled_batch.hpp>
 #include <delve/detail/sums/memory.hpp>
 #include <delve/detail/tracking/epoch_review.hpp>

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>  // fmt::format
 
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/os/process.hpp>
 #include <delve/detail/plot/comparison_script.hpp>
 #include <delve/detail/plot/gnuplot.hpp>
@@ -47,7 +48,7 @@ inline std::vector<std::string> compare_runs(const std::string& output,
   const detail::PlotStyle style{
       options.title, {options.width, options.height}, options.font, options.font_size};
   const detail::PictureKind& kind = detail::picture_kind(options.format);
-  const std::string beginning = std::filesystem::absolute(output).string();
+  const std::string beginning = detail::text_of(std::filesystem::absolute(detail::path_of(output)));
 
   std::set<Mode> modes;
   for (const ComparedEpoch& run : runs) {

@@ -6,7 +6,6 @@
 #include <cmath>        // std::lround
 #include <cstddef>      // std::ptrdiff_t, std::size_t
 #include <cstdint>      // std::int64_t
-#include <filesystem>   // std::filesystem::path
 #include <iostream>     // std::cout
 #include <memory>       // std::make_shared
 #include <optional>     // std::optional
@@ -20,6 +19,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
 #include <delve/layer_field.hpp>
@@ -243,7 +243,7 @@ namespace detail {
 inline bool register_console() {
   register_writer("console", [](const WriterContext& context) {
     ConsoleOptions options;
-    options.title = std::filesystem::path(context.savefile).filename().string();
+    options.title = detail::text_of(detail::path_of(context.savefile).filename());
     return Writers{std::make_shared<ConsoleWriter>(options)};
   });
   register_writer_groups({"print"}, {"console"});

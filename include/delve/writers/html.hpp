@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>     // std::int64_t
-#include <exception>   // std::exception
-#include <filesystem>  // std::filesystem::path
-#include <memory>      // std::make_shared
-#include <optional>    // std::optional
-#include <string>      // std::string
-#include <vector>      // std::vector
+#include <cstdint>    // std::int64_t
+#include <exception>  // std::exception
+#include <memory>     // std::make_shared
+#include <optional>   // std::optional
+#include <string>     // std::string
+#include <vector>     // std::vector
 
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/os/files.hpp>
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/reading/csv_records.hpp>
 #include <delve/detail/report/page.hpp>
 #include <delve/detail/report/report_history.hpp>
@@ -44,7 +44,7 @@ class HtmlWriter final : public Writer {
       : savefile_(detail::prepare_savefile(savefile)) {
     const std::int64_t initial_epoch = detail::checked_initial_epoch(options.initial_epoch);
     runs_.front().name = options.title.empty()
-                             ? std::filesystem::path(savefile_).filename().string()
+                             ? detail::text_of(detail::path_of(savefile_).filename())
                              : options.title;
     if (initial_epoch > 0) remember_earlier_epochs(initial_epoch);
   }

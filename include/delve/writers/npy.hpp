@@ -17,6 +17,7 @@
 #include <delve/detail/formats/npy.hpp>
 #include <delve/detail/formats/zip.hpp>
 #include <delve/detail/os/files.hpp>
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/support/file_names.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
 #include <delve/detail/support/writer_args.hpp>
@@ -49,14 +50,14 @@ class NpyWriter final : public Writer {
   /// @throws std::invalid_argument for a bad option; std::runtime_error if the folder cannot be
   ///   made, or such a file not be removed
   explicit NpyWriter(const std::string& savefile, const NpyOptions& options = {})
-      : folder_(detail::prepare_savefile(savefile)), makes_archive_(options.zip) {
+      : folder_(detail::path_of(detail::prepare_savefile(savefile))), makes_archive_(options.zip) {
     const std::int64_t initial_epoch = detail::checked_initial_epoch(options.initial_epoch);
-    detail::make_parent_folders((folder_ / "NAME").string());
+    detail::make_parent_folders(detail::text_of(folder_ / "NAME"));
     remove_epochs_from(initial_epoch);
   }
 
   /// The folder that is written to, as an absolute path.
-  [[nodiscard]] std::string path() const { return folder_.string(); }
+  [[nodiscard]] std::string path() const { return detail::text_of(folder_); }
 
  protected:
   void write_epoch(const EpochRecord& record) override {
@@ -66,7 +67,7 @@ class NpyWriter final : public Writer {
       report(fmt::format(
           "\"{}\" was removed by another process and is made anew; the arrays that were in it are "
           "gone",
-          folder_.string()));
+          detail::text_of(folder_)));
     }
     for (const auto& [name, value] : record.scalars) {
       if (!is_missing(value)) save(name, record.epoch, detail::npy_bytes(value));
@@ -92,7 +93,8 @@ class NpyWriter final : public Writer {
   void save(const std::string& name, std::int64_t epoch, std::string_view bytes) {
     const std::string file_name = detail::file_name_of(name);
     const std::string path =
-        (folder_ / file_name / detail::array_file_name(file_name, epoch)).string();
+        detail::text_of(folder_ / detail::path_of(file_name) /
+                        detail::path_of(detail::array_file_name(file_name, epoch)));
     try {
       detail::make_parent_folders(path);
       detail::replace_file(path, bytes);
@@ -124,15 +126,16 @@ class NpyWriter final : public Writer {
     try {
       for (const fs::directory_entry& folder : fs::directory_iterator(folder_)) {
         if (!fs::is_directory(folder.symlink_status())) continue;
-        const std::string name = folder.path().filename().string();
+        const std::string name = detail::text_of(folder.path().filename());
         for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
           if (!fs::is_regular_file(file.symlink_status())) continue;
-          const std::optional<std::int64_t> epoch = epoch_of(file.path().filename().string(), name);
+          const std::optional<std::int64_t> epoch =
+              epoch_of(detail::text_of(file.path().filename()), name);
           if (epoch) arrays.push_back({name, *epoch, file.path()});
         }
       }
     } catch (const fs::filesystem_error& error) {
-      throw detail::FileError(action, folder_.string(), error.code().message());
+      throw detail::FileError(action, detail::text_of(folder_), error.code().message());
     }
     return arrays;
   }
@@ -142,7 +145,7 @@ class NpyWriter final : public Writer {
     for (const OwnArray& array : own_arrays(action)) {
       std::error_code error;
       if (array.epoch >= initial_epoch) std::filesystem::remove(array.path, error);
-      if (error) throw detail::FileError(action, folder_.string(), error.message());
+      if (error) throw detail::FileError(action, detail::text_of(folder_), error.message());
     }
   }
 
@@ -153,11 +156,11 @@ class NpyWriter final : public Writer {
     std::sort(arrays.begin(), arrays.end(), [](const OwnArray& a, const OwnArray& b) {
       return std::tie(a.folder, a.epoch) < std::tie(b.folder, b.epoch);
     });
-    detail::PendingFile file(folder_.string() + ".npz");
+    detail::PendingFile file(detail::text_of(folder_) + ".npz");
     detail::ZipWriter archive([&](std::string_view bytes) { file.write(bytes); });
     for (const OwnArray& array : arrays) {
       // One that somebody has removed meanwhile is one less.
-      const std::optional<std::string> bytes = detail::read_file(array.path.string());
+      const std::optional<std::string> bytes = detail::read_file(detail::text_of(array.path));
       if (!bytes) continue;
       archive.add(array.folder + "/" + detail::array_file_name(array.folder, array.epoch), *bytes);
     }

@@ -5,7 +5,7 @@
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <exception>    // std::exception
-#include <filesystem>   // std::filesystem::path, std::filesystem::remove
+#include <filesystem>   // std::filesystem::remove
 #include <functional>   // std::function
 #include <map>          // std::map
 #include <memory>       // std::make_shared
@@ -22,6 +22,7 @@
 #include <fmt/ranges.h>  // fmt::join
 
 #include <delve/detail/os/files.hpp>
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/os/process.hpp>
 #include <delve/detail/plot/curve_script.hpp>
 #include <delve/detail/plot/embed_script.hpp>
@@ -167,7 +168,7 @@ class PlotWriter final : public Writer {
   explicit PlotWriter(const std::string& savefile, const PlotOptions& options = {})
       : options_(checked(options)),
         savefile_(detail::prepare_savefile(savefile)),
-        style_{options.title.empty() ? std::filesystem::path(savefile_).filename().string()
+        style_{options.title.empty() ? detail::text_of(detail::path_of(savefile_).filename())
                                      : options.title,
                {options.width, options.height},
                options.font,
@@ -345,7 +346,7 @@ class PlotWriter final : public Writer {
     try {
       const auto stale = detail::pictures_of(savefile_, {stats.begin(), stats.end()},
                                              {modes.begin(), modes.end()}, options_.initial_epoch);
-      for (const std::string& picture : stale) std::filesystem::remove(picture);
+      for (const std::string& picture : stale) std::filesystem::remove(detail::path_of(picture));
     } catch (const std::exception& error) {
       report(fmt::format("pictures of an earlier run stay: {}", error.what()));
     }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <unistd.h>  // gethostname, getpid
-
 #include <algorithm>     // std::max
 #include <atomic>        // std::atomic
 #include <charconv>      // std::from_chars
@@ -25,6 +23,7 @@
 #include <delve/detail/formats/tfrecord.hpp>
 #include <delve/detail/os/files.hpp>
 #include <delve/detail/os/growing_file.hpp>
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
@@ -57,13 +56,13 @@ class TensorBoardWriter final : public Writer {
   /// @throws std::invalid_argument for a bad option; std::runtime_error if the folder cannot be
   ///   made
   explicit TensorBoardWriter(const std::string& savefile, const TensorBoardOptions& options = {})
-      : folder_(detail::prepare_savefile(savefile)),
+      : folder_(detail::path_of(detail::prepare_savefile(savefile))),
         initial_epoch_(detail::checked_initial_epoch(options.initial_epoch)) {
-    detail::make_parent_folders((folder_ / "events").string());
+    detail::make_parent_folders(detail::text_of(folder_ / "events"));
   }
 
   /// The folder that is written to, as an absolute path.
-  [[nodiscard]] std::string path() const { return folder_.string(); }
+  [[nodiscard]] std::string path() const { return detail::text_of(folder_); }
 
  protected:
   void write_epoch(const EpochRecord& record) override {
@@ -71,7 +70,7 @@ class TensorBoardWriter final : public Writer {
     std::string records;
     if (!file_) {
       take_out_later_steps();
-      file_.emplace((folder_ / new_file_name(now)).string());
+      file_.emplace(detail::text_of(folder_ / detail::path_of(new_file_name(now))));
       records += detail::tf_record(detail::file_version_event(now, mark()));
       records += detail::tf_record(detail::session_start_event(now, initial_epoch_));
     }
@@ -85,7 +84,9 @@ class TensorBoardWriter final : public Writer {
  private:
   static constexpr std::string_view kBeginning = "events.out.tfevents.";
 
-  [[nodiscard]] std::string mark() const { return "delve-cpp " + folder_.filename().string(); }
+  [[nodiscard]] std::string mark() const {
+    return "delve-cpp " + detail::text_of(folder_.filename());
+  }
 
   /// Takes the steps from initial_epoch on out of the files of earlier runs. TensorBoard's fast
   /// loader heeds no session start, and would show them for tags that this run does not write.
@@ -94,10 +95,10 @@ class TensorBoardWriter final : public Writer {
     std::error_code error;
     for (std::filesystem::directory_iterator entry(folder_, error), end; entry != end && !error;
          entry.increment(error)) {
-      const std::string name = entry->path().filename().string();
+      const std::string name = detail::text_of(entry->path().filename());
       std::error_code unknown;
       if (name.compare(0, kBeginning.size(), kBeginning) == 0 && entry->is_regular_file(unknown)) {
-        paths.push_back(entry->path().string());
+        paths.push_back(detail::text_of(entry->path()));
       }
     }
     std::size_t strange = 0;
@@ -112,7 +113,7 @@ class TensorBoardWriter final : public Writer {
     report(
         fmt::format("\"{}\" holds {} event file{} of another writer, or of delve 0.1, with steps "
                     "from {} on; TensorBoard's fast loader shows these beside the new ones",
-                    folder_.string(), strange, strange == 1 ? "" : "s", initial_epoch_));
+                    detail::text_of(folder_), strange, strange == 1 ? "" : "s", initial_epoch_));
   }
 
   /// @return false where the file has such steps and is not ours
@@ -140,7 +141,7 @@ class TensorBoardWriter final : public Writer {
       detail::replace_file(path, kept);
     } else {
       std::error_code error;
-      if (!std::filesystem::remove(path, error) && error) {
+      if (!std::filesystem::remove(detail::path_of(path), error) && error) {
         throw detail::FileError("remove", path, error.message());
       }
     }
@@ -182,25 +183,24 @@ class TensorBoardWriter final : public Writer {
     std::error_code error;
     for (std::filesystem::directory_iterator entry(folder_, error), end; entry != end && !error;
          entry.increment(error)) {
-      const std::string name = entry->path().filename().string();
+      const std::string name = detail::text_of(entry->path().filename());
       if (name.compare(0, kBeginning.size(), kBeginning) != 0) continue;
       const std::string digits = name.substr(kBeginning.size(), 10);
       std::int64_t there = 0;
       std::from_chars(digits.data(), digits.data() + digits.size(), there);
       seconds = std::max(seconds, there + 1);
     }
-    return fmt::format("{}{:010}.{}.{}.{}", kBeginning, seconds, host(), ::getpid(), count++);
+    return fmt::format("{}{:010}.{}.{}.{}", kBeginning, seconds, host(), detail::process_id(),
+                       count++);
   }
 
   /// The machine's name, as far as it can stand in the name of a file.
   static std::string host() {
-    char buffer[256] = {};
-    if (::gethostname(buffer, sizeof buffer - 1) != 0 || buffer[0] == '\0') return "localhost";
-    std::string name(buffer);
+    std::string name = detail::host_name();
     for (char& c : name) {
       if (c == '/') c = '_';
     }
-    return name;
+    return name.empty() ? "localhost" : name;
   }
 
   std::filesystem::path folder_;

@@ -1,93 +1,32 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <fcntl.h>     // open
-#include <sys/stat.h>  // fchmod, stat
-#include <unistd.h>    // close, fsync, getpid, read, unlink, write
-
 #include <atomic>        // std::atomic
-#include <cerrno>        // errno
-#include <cstdio>        // std::rename
-#include <filesystem>    // std::filesystem::create_directories
+#include <filesystem>    // std::filesystem
 #include <optional>      // std::optional
-#include <stdexcept>     // std::invalid_argument, std::runtime_error
+#include <stdexcept>     // std::invalid_argument
 #include <string>        // std::string
 #include <string_view>   // std::string_view
-#include <system_error>  // std::error_code, std::generic_category
-#include <utility>       // std::exchange, std::move
+#include <system_error>  // std::error_code, std::make_error_code
 
 #include <fmt/format.h>  // fmt::format
 
+#include <delve/detail/os/os.hpp>
+#include <delve/detail/support/file_names.hpp>
+
 namespace delve::detail {
-
-inline std::string system_message(int error) {
-  return std::generic_category().message(error);
-}
-
-/// A file or folder that could not be dealt with. what() names it, reason() does not: equal reasons
-/// tell a fault that repeats from file to file.
-class FileError : public std::runtime_error {
- public:
-  FileError(std::string_view action, std::string_view path, std::string reason)
-      : std::runtime_error(fmt::format("cannot {} \"{}\": {}", action, path, reason)),
-        reason_(std::move(reason)) {}
-
-  [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
-
- private:
-  std::string reason_;
-};
-
-/// Owns a file descriptor.
-class FileDescriptor {
- public:
-  FileDescriptor() = default;
-  explicit FileDescriptor(int descriptor) : descriptor_(descriptor) {}
-  FileDescriptor(FileDescriptor&& other) noexcept
-      : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~FileDescriptor() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-
-  [[nodiscard]] int get() const noexcept { return descriptor_; }
-  [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
-
-  /// Closes and returns what the system says of it: a network file system may tell only now that
-  /// the disk is full.
-  int close() noexcept { return ::close(std::exchange(descriptor_, -1)); }
-
- private:
-  int descriptor_ = -1;
-};
-
-/// Writes all bytes. Returns 0, or the system's error number.
-inline int write_all(int descriptor, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ::ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
-    if (written >= 0) {
-      bytes.remove_prefix(static_cast<std::size_t>(written));
-    } else if (errno != EINTR) {
-      return errno;
-    }
-  }
-  return 0;
-}
 
 /// Makes the folders above `path` that are not there yet.
 /// @throws FileError
 inline void make_parent_folders(const std::string& path) {
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const std::filesystem::path folder = path_of(path).parent_path();
   if (folder.empty()) return;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (!error && !std::filesystem::is_directory(folder, error) && !error) {
     error = std::make_error_code(std::errc::not_a_directory);
   }
-  if (error) throw FileError("make the folder", folder.string(), error.message());
+  if (error) throw FileError("make the folder", text_of(folder), error.message());
 }
 
 /// Checks a savefile, the common beginning of a run's file names, and makes the folders above it.
@@ -95,11 +34,19 @@ inline void make_parent_folders(const std::string& path) {
 /// files.
 /// @throws std::invalid_argument, FileError
 inline std::string prepare_savefile(const std::string& savefile) {
-  if (std::filesystem::path(savefile).filename().empty()) {
+  const std::filesystem::path path = path_of(savefile);
+  if (path.filename().empty()) {
     throw std::invalid_argument(fmt::format(
         "delve: savefile is \"{}\"; it must end in a name, such as \"runs/vgg16\"", savefile));
   }
-  std::string absolute = std::filesystem::absolute(savefile).string();
+  if (on_windows && !is_name_on_windows(text_of(path.filename()))) {
+    throw std::invalid_argument(
+        fmt::format("delve: savefile is \"{}\"; on Windows its name must hold none of {}, must not "
+                    "be that of a "
+                    "device, such as CON, and must not end in '.' or a blank",
+                    savefile, forbidden_on_windows));
+  }
+  std::string absolute = text_of(std::filesystem::absolute(path).make_preferred());
   make_parent_folders(absolute);
   return absolute;
 }
@@ -107,38 +54,30 @@ inline std::string prepare_savefile(const std::string& savefile) {
 /// The bytes of a file, or nothing where there is no such file.
 /// @throws FileError
 inline std::optional<std::string> read_file(const std::string& path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.is_open()) {
-    if (errno == ENOENT) return std::nullopt;
-    throw FileError("read", path, system_message(errno));
-  }
+  std::error_code error;
+  const OpenFile file = OpenFile::open(path, FileAccess::Read, error);
+  if (error == std::errc::no_such_file_or_directory) return std::nullopt;
   std::string bytes;
-  for (;;) {
-    char buffer[16384];
-    const ::ssize_t count = ::read(file.get(), buffer, sizeof buffer);
-    if (count == 0) return bytes;
-    if (count > 0) {
-      bytes.append(buffer, static_cast<std::size_t>(count));
-    } else if (errno != EINTR) {
-      throw FileError("read", path, system_message(errno));
-    }
-  }
+  if (!error) error = file.read(bytes);
+  if (error) throw FileError("read", path, error.message());
+  return bytes;
 }
 
 /// The file that a path stands for: where symbolic links lead, whether or not there is a file yet.
 /// @throws FileError where they lead in a circle
 inline std::string link_target(const std::string& path) {
   namespace fs = std::filesystem;
-  fs::path target = path;
+  fs::path target = path_of(path);
   constexpr int most = 40;  // as many as Linux follows
   for (int links = 0; links < most; ++links) {
     std::error_code error;
-    if (!fs::is_symlink(fs::symlink_status(target, error))) return target.string();
+    if (!fs::is_symlink(fs::symlink_status(target, error))) return text_of(target);
     const fs::path next = fs::read_symlink(target, error);
-    if (error) throw FileError("read the link", target.string(), error.message());
+    if (error) throw FileError("read the link", text_of(target), error.message());
     target = target.parent_path() / next;
   }
-  throw FileError("follow the link", path, system_message(ELOOP));
+  throw FileError("follow the link", path,
+                  std::make_error_code(std::errc::too_many_symbolic_link_levels).message());
 }
 
 /// A file on its way to replace another: what is written goes to a temporary file beside it, until
@@ -149,50 +88,51 @@ class PendingFile {
   /// @throws FileError
   explicit PendingFile(const std::string& path) : path_(link_target(path)) {
     static std::atomic<unsigned> count{0};
+    std::error_code error;
     do {
-      temporary_ = fmt::format("{}.{}-{}.tmp", path_, ::getpid(), count++);
-      file_ =
-          FileDescriptor(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    } while (!file_.is_open() && errno == EEXIST);
-    if (!file_.is_open()) fail(errno);
-    struct ::stat old = {};
+      temporary_ = fmt::format("{}.{}-{}.tmp", path_, process_id(), count++);
+      file_ = OpenFile::open(temporary_, FileAccess::New, error);
+    } while (error == std::errc::file_exists);
+    if (error) fail(error);
     // Where the system does not let us, the file is ours to read at least.
-    if (::stat(path_.c_str(), &old) == 0) {
-      [[maybe_unused]] const int ignored = ::fchmod(file_.get(), old.st_mode & 07777U);
-    }
+    file_.copy_permissions(path_);
   }
 
   PendingFile(const PendingFile&) = delete;
   PendingFile& operator=(const PendingFile&) = delete;
   ~PendingFile() {
-    if (!committed_) ::unlink(temporary_.c_str());
+    if (committed_) return;
+    file_ = OpenFile();
+    std::error_code ignored;
+    std::filesystem::remove(path_of(temporary_), ignored);
   }
 
   /// For a child process to write to.
-  [[nodiscard]] int descriptor() const noexcept { return file_.get(); }
+  [[nodiscard]] const OpenFile& file() const noexcept { return file_; }
   [[nodiscard]] const std::string& temporary() const noexcept { return temporary_; }
 
   /// @throws FileError
   void write(std::string_view bytes) {
-    if (const int error = write_all(file_.get(), bytes)) fail(error);
+    if (const std::error_code error = file_.write(bytes)) fail(error);
   }
 
   /// @throws FileError; the target is then as it was
   void commit() {
-    if (::fsync(file_.get()) != 0) fail(errno);
-    if (file_.close() != 0) fail(errno);
-    if (std::rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
+    std::error_code error = file_.flush();
+    if (!error) error = file_.close();
+    if (!error) std::filesystem::rename(path_of(temporary_), path_of(path_), error);
+    if (error) fail(error);
     committed_ = true;
   }
 
  private:
-  [[noreturn]] void fail(int error) const {
-    throw FileError("write", path_, system_message(error));
+  [[noreturn]] void fail(const std::error_code& error) const {
+    throw FileError("write", path_, error.message());
   }
 
   std::string path_;
   std::string temporary_;
-  FileDescriptor file_;
+  OpenFile file_;
   bool committed_ = false;
 };
 

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <fcntl.h>   // open
-#include <unistd.h>  // fsync, ftruncate, lseek
-
-#include <cerrno>        // errno
-#include <cstdint>       // std::uintmax_t
-#include <cstdio>        // SEEK_END
+#include <cstdint>       // std::int64_t, std::uintmax_t
 #include <exception>     // std::exception
 #include <filesystem>    // std::filesystem::file_size
 #include <optional>      // std::optional
@@ -19,21 +14,23 @@
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/os/files.hpp>
+#include <delve/detail/os/os.hpp>
 
 namespace delve::detail {
 
 /// Appends all of these bytes to a file, or none. Makes the file where it is not there.
 /// @throws FileError
 inline void append_to_file(const std::string& path, std::string_view bytes) {
-  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
-  if (!file.is_open()) throw FileError("write", path, system_message(errno));
-  const ::off_t old_size = ::lseek(file.get(), 0, SEEK_END);
-  int error = write_all(file.get(), bytes);
-  if (error == 0 && ::fsync(file.get()) != 0) error = errno;
-  if (error == 0) return;
-  const bool is_as_before = ::ftruncate(file.get(), old_size) == 0;
+  std::error_code error;
+  const OpenFile file = OpenFile::open(path, FileAccess::Append, error);
+  if (error) throw FileError("write", path, error.message());
+  const std::int64_t old_size = file.go_to_end();
+  error = file.write(bytes);
+  if (!error) error = file.flush();
+  if (!error) return;
+  const bool is_as_before = !file.cut(old_size);
   throw FileError("write", path,
-                  system_message(error) + (is_as_before ? "" : "; its end may be broken off"));
+                  error.message() + (is_as_before ? "" : "; its end may be broken off"));
 }
 
 /// A file that grows by a piece an epoch, at a cost that does not grow with it. A piece that cannot
@@ -54,7 +51,7 @@ class GrowingFile {
   /// Whether the file has the size that the last piece left it with.
   [[nodiscard]] bool is_as_left() const {
     std::error_code not_there;
-    return !size_ || std::filesystem::file_size(path_, not_there) == *size_;
+    return !size_ || std::filesystem::file_size(path_of(path_), not_there) == *size_;
   }
 
   /// @throws std::exception where the file cannot be written, or is not as it was left; what waits
@@ -99,7 +96,7 @@ class GrowingFile {
     replaces_ = false;
     pending_.clear();
     std::error_code not_there;
-    size_ = std::filesystem::file_size(path_, not_there);
+    size_ = std::filesystem::file_size(path_of(path_), not_there);
   }
 
   std::string path_;

@@ -12,6 +12,7 @@
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/os/files.hpp>
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/os/process.hpp>
 #include <delve/detail/plot/picture_file.hpp>
 #include <delve/detail/support/text.hpp>
@@ -56,7 +57,7 @@ inline void draw_picture(const std::string& gnuplot, const PictureKind& kind,
   PendingFile file(picture);
   // "-d": the user's own settings for gnuplot must not change our pictures.
   const ProcessEnd end =
-      run_program(gnuplot, {"-d"}, script, file.descriptor(), patience, gnuplot_variables());
+      run_program(gnuplot, {"-d"}, script, file.file(), patience, gnuplot_variables());
   const std::string words = first_complaints(end.errors);
   const std::string fault = fault_of(end, "gnuplot", fmt::format("{} s", patience.count()));
   if (!fault.empty()) throw std::runtime_error(fault + words);

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>  // fmt::format
 
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/support/file_names.hpp>
 #include <delve/detail/support/text.hpp>
 #include <delve/mode.hpp>
@@ -125,14 +126,14 @@ inline std::vector<std::string> pictures_of(const std::string& savefile,
                                             const std::vector<DrawnStat>& stats,
                                             const std::vector<Mode>& modes,
                                             std::int64_t first_epoch) {
-  const std::filesystem::path path(savefile);
-  const std::string name = path.filename().string();
+  const std::filesystem::path path = path_of(savefile);
+  const std::string name = text_of(path.filename());
   std::vector<std::string> found;
   for (const auto& entry : std::filesystem::directory_iterator(path.parent_path())) {
-    const std::string file = entry.path().filename().string();
+    const std::string file = text_of(entry.path().filename());
     std::error_code unknown;
     if (is_picture_of(file, name, stats, modes, first_epoch) && entry.is_regular_file(unknown)) {
-      found.push_back(entry.path().string());
+      found.push_back(text_of(entry.path()));
     }
   }
   return found;

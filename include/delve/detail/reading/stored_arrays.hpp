@@ -11,6 +11,7 @@
 
 #include <delve/detail/formats/npy.hpp>
 #include <delve/detail/os/files.hpp>
+#include <delve/detail/os/os.hpp>
 #include <delve/detail/reading/value_name.hpp>
 #include <delve/detail/support/file_names.hpp>
 #include <delve/detail/support/text.hpp>
@@ -32,13 +33,13 @@ inline std::vector<StoredArray> stored_arrays(const std::string& folder) {
   namespace fs = std::filesystem;
   std::vector<StoredArray> arrays;
   try {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_of(folder))) {
       if (!entry.is_directory()) continue;
-      const std::string folder_name = entry.path().filename().string();
+      const std::string folder_name = text_of(entry.path().filename());
       const std::string name = name_of_file(folder_name).value_or(folder_name);
       for (const fs::directory_entry& file : fs::directory_iterator(entry)) {
-        const auto epoch = epoch_of_array_file(file.path().filename().string(), folder_name);
-        if (epoch) arrays.push_back({file.path().string(), *epoch, name, stat_column(name)});
+        const auto epoch = epoch_of_array_file(text_of(file.path().filename()), folder_name);
+        if (epoch) arrays.push_back({text_of(file.path()), *epoch, name, stat_column(name)});
       }
     }
   } catch (const fs::filesystem_error& error) {

@@ -26,11 +26,13 @@ template <typename Number>
   return number;
 }
 
+/// Whether a code point of a UTF-8 text begins with this byte.
+inline bool begins_code_point(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+}
+
 /// The number of code points of a UTF-8 text: near enough to its width on a screen.
 inline std::size_t text_width(std::string_view text) {
-  const auto begins_code_point = [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-  };
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), begins_code_point));
 }
 
@@ -44,7 +46,7 @@ inline std::string shortened(std::string_view text, std::size_t most) {
   std::string kept;
   std::size_t place = 0;  // of the code point, from 1
   for (const char c : text) {
-    const bool begins = (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+    const bool begins = begins_code_point(c);
     if (begins && ++place == at_begin + 1) kept.append("…");
     if (place <= at_begin || place > end_at) kept.push_back(c);
   }
