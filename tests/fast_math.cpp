@@ -101,8 +101,9 @@ int main(int, char** argv) {
     }
   }
   for (const auto& writer : writers) writer->close();
-  scripts << gaps_in(delve::detail::heat_map_script(delve::detail::svg_picture, {"run"},
-                                                    Mode::Train, "saturation", history));
+  scripts << gaps_in(
+      delve::detail::heat_map_script(delve::detail::svg_picture, {"run"}, Mode::Train,
+                                     {"saturation", delve::ValueKind::Saturation}, history));
   const auto histogram = delve::detail::histogram_of(
       Eigen::Vector3d(delve::missing_value(), delve::detail::infinity(), 2));
   scripts << histogram->min << ' ' << histogram->max << ' ' << histogram->count << '\n';

@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include <Eigen/Core>
@@ -162,6 +163,46 @@ TEST_CASE("The picture of a probe has the saturation of its mode behind it", "[p
   CHECK(count_of(scripts, "evaluation probe accuracy and saturation, epoch 0") == 1);
   CHECK(count_of(scripts, "title 'saturation'") == 1);
   CHECK(fs::exists(folder / "run_probe_eval_epoch_0.png"));
+}
+
+TEST_CASE("The picture of drift has its noise floor behind it, and a heat map of its own",
+          "[plot]") {
+  const auto drifting = [](const std::string& name, double drift, double floor) {
+    delve::LayerRecord it = layer(name, Mode::Train, {0.5});
+    for (const auto& [stat, quantity, value] :
+         {std::tuple("drift", "drift", drift), std::tuple("drift_floor", "drift-floor", floor),
+          std::tuple("drift_chance", "drift-chance", 0.75)}) {
+      it.values.push_back({stat, quantity, value, delve::ValueKind::Drift});
+    }
+    return it;
+  };
+  const fs::path folder = fresh("drift");
+  PlotOptions options;
+  options.gnuplot = overheard(folder);
+  options.animation = true;
+  Watched watched(folder / "run", options);
+  // In the first epoch there is only the floor.
+  watched.writer.write(record(0, {}, {drifting("a", kNaN, 0.001), drifting("b", kNaN, 0.002)}));
+  watched.writer.write(record(1, {}, {drifting("a", 0.25, 0.001), drifting("b", 0.5, 0.002)}));
+  watched.writer.write(record(2, {}, {drifting("a", 0, 0.003), drifting("b", 0.125, 0.004)}));
+  watched.writer.close();
+  CHECK(watched.messages.empty());
+  // What it says of the animation has no line of a script in it.
+  CHECK(read((folder / "complaints").string()).find("line") == std::string::npos);
+  CHECK_FALSE(fs::exists(folder / "run_drift_train_epoch_0.png"));
+  CHECK(fs::exists(folder / "run_drift_train_epoch_1.png"));
+  CHECK_FALSE(fs::exists(folder / "run_drift_floor_train_epoch_1.png"));
+  CHECK_FALSE(fs::exists(folder / "run_drift_chance_train_epoch_1.png"));
+  CHECK(is_png(folder / "run_drift_train_epochs.png"));
+  CHECK(is_png(folder / "run_lsat_train_epochs.png"));
+  CHECK(fs::exists(folder / "run_lsat_train.gif"));
+  CHECK_FALSE(fs::exists(folder / "run_drift_train.gif"));
+  const std::string scripts = read((folder / "scripts").string());
+  CHECK(count_of(scripts, "training drift and drift floor, epoch 1") == 1);
+  // Nothing is lighter than what it cannot be told from.
+  CHECK(count_of(scripts, "0 0 0.25\n1 0 0.0001\n0 1 0.5\n1 1 0.125\nEOD") == 1);
+  CHECK(count_of(scripts, "set logscale cb") == 1);
+  CHECK(count_of(scripts, "training drift (dark: settled), epochs 1 to 2") == 1);
 }
 
 TEST_CASE("Border layers are marked in every picture from when they are known", "[plot]") {

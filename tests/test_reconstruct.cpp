@@ -186,6 +186,10 @@ TEST_CASE("What cannot be computed is an error that says why", "[reconstruct]") 
   options = {};
   options.stats = {"embed"};
   CHECK_THROWS_WITH(reconstruct(folder, options), ContainsSubstring("\"embed\""));
+  for (const std::string stat : {"drift", "drift_floor"}) {
+    options.stats = {stat};
+    CHECK_THROWS_WITH(reconstruct(folder, options), ContainsSubstring("\"" + stat + "\" compares"));
+  }
 
   const fs::path matrix = fs::path(folder) / "eval-covariance-matrix_fc";
   fs::create_directories(matrix);

@@ -142,6 +142,28 @@ TEST_CASE("Several thresholds are read off one spectrum", "[statistics]") {
   CHECK_THROWS_WITH(find_statistic("explained@0"), ContainsSubstring("a number of at least 1"));
 }
 
+TEST_CASE("A width is suggested where there are ten data points a dimension", "[statistics]") {
+  const auto suggested = [](const std::string& name, const Spectrum& spectrum, std::int64_t samples,
+                            delve::IdimRule rule = delve::IdimRule::ExplainedVariance) {
+    return find_statistic(name).value(LayerMeasurement{spectrum, 0, samples, 0.99, rule});
+  };
+  for (const int size : {2, 9, 40}) {
+    const Eigen::MatrixXd root = random_symmetric(size, static_cast<unsigned>(size));
+    const Spectrum spectrum = spectrum_of(root * root.transpose());
+    CAPTURE(size);
+    for (const std::int64_t samples : {10 * size, 1000}) {
+      CHECK(suggested("suggested_width", spectrum, samples) == value_of("idim", spectrum));
+      CHECK(suggested("suggested_width@0.7", spectrum, samples) == value_of("idim@0.7", spectrum));
+      // Delve's rule gives one less than the layer needs.
+      CHECK(suggested("suggested_width", spectrum, samples, delve::IdimRule::Delve) ==
+            value_of("idim", spectrum));
+    }
+    CHECK(delve::is_missing(suggested("suggested_width", spectrum, 10 * size - 1)));
+    CHECK(delve::is_missing(suggested("suggested_width", spectrum, 0)));
+  }
+  CHECK(delve::is_missing(suggested("suggested_width", Spectrum(Eigen::Vector2d(0, 0), 2), 1000)));
+}
+
 TEST_CASE("Arrays hold the spectrum itself", "[statistics]") {
   const auto array_of = [](const std::string& name, const Spectrum& spectrum) {
     return find_statistic(name).array(
@@ -171,9 +193,10 @@ TEST_CASE("An unknown statistic is answered with the known ones", "[statistics]"
   CHECK_THROWS_WITH(
       find_statistic("saturation"),
       "delve: stats: \"saturation\" is not a statistic; known are lsat, lsat_train, "
-      "lsat_eval, idim, trc, dtrc, det, cov, embed, logdet, effective_rank, "
+      "lsat_eval, idim, suggested_width, trc, dtrc, det, cov, embed, logdet, effective_rank, "
       "participation_ratio, stable_rank, entropy, explained, curve, eigenvalues, "
-      "dead, probe, probe_train, probe_held_out, probe_error, probe_r2, probe_r2_held_out, nc1, "
+      "dead, drift, drift_floor, drift_chance, probe, probe_train, probe_held_out, probe_error, "
+      "probe_r2, probe_r2_held_out, nc1, "
       "samples");
 }
 

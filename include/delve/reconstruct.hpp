@@ -122,6 +122,12 @@ inline std::vector<Statistic> reconstructed_statistics(const ReconstructOptions&
   std::vector<Statistic> statistics;
   for (const std::string& name : options.stats) {
     statistics.push_back(find_statistic(name));
+    if (statistics.back().needs_the(Need::Drift)) {
+      throw std::invalid_argument(fmt::format(
+          "delve::reconstruct: stats: \"{}\" compares two epochs, and one is read at a time; where "
+          "it was requested, it is among the numbers stored",
+          name));
+    }
     if (statistics.back().needs_the(Need::Embedding) || statistics.back().needs_the(Need::Probe)) {
       throw std::invalid_argument(fmt::format(
           "delve::reconstruct: stats: \"{}\" is of the data itself, which is not stored", name));

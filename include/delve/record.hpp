@@ -32,6 +32,7 @@ enum class ValueKind {
   Share,       ///< of a whole, 0 to 1
   Count,       ///< of directions, units or data points
   Variance,    ///< in the square of the activations' unit
+  Drift,       ///< how far something has moved, 0 to 1, of which small values differ as much
 };
 
 /// What the axes of an array are, and so how it is drawn.

@@ -26,6 +26,14 @@ struct ProbeMeasurement {
   bool is_solved = true;  ///< false: the equations had no solution, and all else is missing
 };
 
+/// How far the covariance of a layer has turned since the last epoch in which the layer had data
+/// (docs/statistics.md#drift); each of these is missing where there was nothing to compare.
+struct DriftMeasurement {
+  double drift = missing_value();   ///< 0: the same but for its size; 1: of other directions
+  double floor = missing_value();   ///< what drift is by chance alone, of the same layer and data
+  double chance = missing_value();  ///< what drift would be between unrelated directions
+};
+
 /// What a statistic is computed from: one layer in one mode. The pointers are null unless the
 /// statistic itself needs what they point to.
 struct LayerMeasurement {
@@ -40,6 +48,7 @@ struct LayerMeasurement {
   /// (m, 2): m of the data points, centred, on the two leading eigenvectors of Σ.
   const Eigen::MatrixXd* embedding = nullptr;
   const ProbeMeasurement* probe = nullptr;
+  const DriftMeasurement* drift = nullptr;
 };
 
 /// What a statistic needs besides the leading eigenvalues; each costs something.
@@ -49,6 +58,7 @@ enum class Need {
   Covariance,  ///< d × d numbers leave the device
   Embedding,   ///< data points are kept, and one eigenvalue problem more is solved, with vectors
   Probe,       ///< sums of rows with labels, and a linear map fitted to them
+  Drift,       ///< d × d numbers of the last epoch are kept, and training is summed in two halves
 };
 
 /// What may follow a statistic's name: "lsat@0.9".

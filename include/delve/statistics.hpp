@@ -131,6 +131,7 @@ inline LayerMeasurement seen_by(const Statistic& statistic, LayerMeasurement lay
   if (!statistic.needs_the(Need::Covariance)) layer.covariance = nullptr;
   if (!statistic.needs_the(Need::Embedding)) layer.embedding = nullptr;
   if (!statistic.needs_the(Need::Probe)) layer.probe = nullptr;
+  if (!statistic.needs_the(Need::Drift)) layer.drift = nullptr;
   return layer;
 }
 

@@ -34,6 +34,7 @@
 #include <delve/detail/plot/plot_data.hpp>
 #include <delve/detail/plot/plot_style.hpp>
 #include <delve/detail/reading/csv_records.hpp>
+#include <delve/detail/statistics/builtin_statistics.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/require.hpp>
@@ -66,7 +67,7 @@ struct PlotOptions {
   PictureFormat format = PictureFormat::Png;
   /// A scalar of add_scalar() whose value stands in each title: "test-accuracy". Empty: none.
   std::string primary_metric = {};
-  /// At the end, "lsat" over all epochs, a row a layer: SAVEFILE_lsat_train_epochs.png.
+  /// At the end, "lsat" and "drift" over all epochs, a row a layer: SAVEFILE_lsat_train_epochs.png.
   bool heat_map = true;
   /// At the end, the pictures of "lsat" in motion, half a second each: SAVEFILE_lsat_train.gif.
   bool animation = false;
@@ -146,7 +147,8 @@ inline std::vector<std::string> comma_separated(std::string_view text) {
 ///
 /// - one of each statistic that is a number, a point a layer: SAVEFILE_lsat_train_epoch_0.png. A
 ///   missing value, and an infinite one, is a gap in the line; where there is none there is no
-///   picture. Where it is of a probe, the saturation of the same mode stands behind it;
+///   picture. Where it is of a probe, the saturation of the same mode stands behind it; where it is
+///   drift, its noise floor;
 /// - the curves of "curve", a line a layer: SAVEFILE_curve_train_epoch_0.png;
 /// - the points of "embed", a picture a layer: SAVEFILE_embed_train_LAYER_epoch_0.png, with what
 ///   cannot stand in a file's name of the layer's as "%2F" and so on;
@@ -192,11 +194,14 @@ class PlotWriter final : public Writer {
     if (!options_.heat_map && !options_.animation) return;
     for (const Mode mode : modes_of(record)) {
       for (const detail::PlotData& data : detail::plot_data(record, mode)) {
-        const bool is_part = data.kind == ValueKind::Saturation && is_wanted(data.stat, mode) &&
+        const bool is_kept = data.kind == ValueKind::Saturation || data.kind == ValueKind::Drift;
+        const bool is_part = is_kept && !is_comparison(data) && is_wanted(data.stat, mode) &&
                              detail::has_points(data);
         if (!is_part) continue;
         const auto of_mode =
-            history_.try_emplace(mode, History{data.stat, data.quantity, {}}).first;
+            history_
+                .try_emplace({mode, data.stat}, History{data.stat, data.quantity, data.kind, {}})
+                .first;
         of_mode->second.epochs.add(record.epoch, metric(record), data);
       }
     }
@@ -217,6 +222,7 @@ class PlotWriter final : public Writer {
         if (!is_wanted(data.stat, mode)) continue;
         const detail::DrawnStat stat{plain(data.stat)};
         if (options_.remove_stale && known_stats_.insert(stat).second) remove_stale({stat}, modes_);
+        if (is_comparison(data)) continue;
         if (detail::has_points(data)) draw_values(record, data, all, mode);
       }
       draw_curves(record, mode);
@@ -227,10 +233,13 @@ class PlotWriter final : public Writer {
 
   void finish() override {
     if (!gnuplot_) return;
-    for (const auto& [mode, history] : history_) {
+    for (const auto& [key, history] : history_) {
+      const Mode mode = key.first;
       if (history.epochs.columns().size() < 2) continue;
       if (options_.heat_map) draw_heat_map(mode, history);
-      if (options_.animation) draw_animation(mode, history);
+      if (options_.animation && history.kind == ValueKind::Saturation) {
+        draw_animation(mode, history);
+      }
     }
     if (!has_written_) return;
     for (const std::string& stat : options_.stats) {
@@ -255,10 +264,11 @@ class PlotWriter final : public Writer {
     }
   }
 
-  /// The saturation of one mode over the epochs.
+  /// The saturation, or the drift, of one mode over the epochs.
   struct History {
     std::string stat;
     std::string quantity;
+    ValueKind kind;
     detail::History epochs;
   };
 
@@ -395,12 +405,21 @@ class PlotWriter final : public Writer {
                               companion_of(data, all)));
   }
 
-  /// What a probe finds stands beside saturation: there a tail shows what it costs.
+  /// Whether it is only drawn behind what it is to be compared with, if at all.
+  static bool is_comparison(const detail::PlotData& data) {
+    return data.stat == detail::kDriftFloor || data.stat == detail::kDriftChance;
+  }
+
+  /// What a probe finds stands beside saturation: there a tail shows what it costs. Drift stands
+  /// beside what it would be by chance.
   static std::optional<detail::PlotCompanion> companion_of(
       const detail::PlotData& data, const std::vector<detail::PlotData>& all) {
-    if (data.quantity.find("probe-") == std::string::npos) return std::nullopt;
+    const bool is_drift = data.kind == ValueKind::Drift;
+    if (!is_drift && data.quantity.find("probe-") == std::string::npos) return std::nullopt;
     for (const detail::PlotData& other : all) {
-      const bool is_beside = other.kind == ValueKind::Saturation && detail::has_points(other);
+      const bool is_beside =
+          (is_drift ? other.stat == detail::kDriftFloor : other.kind == ValueKind::Saturation) &&
+          detail::has_points(other);
       if (is_beside) return detail::PlotCompanion{other.quantity, other.values};
     }
     return std::nullopt;
@@ -434,7 +453,8 @@ class PlotWriter final : public Writer {
         fmt::format("{}_{}_epochs.{}", savefile_, detail::picture_subject(history.stat, mode),
                     kind().extension);
     draw(kind(), picture,
-         detail::heat_map_script(kind(), style_, mode, history.quantity, history.epochs, border_));
+         detail::heat_map_script(kind(), style_, mode, {history.quantity, history.kind},
+                                 history.epochs, border_));
   }
 
   void draw_animation(Mode mode, const History& history) {
@@ -474,8 +494,8 @@ class PlotWriter final : public Writer {
   std::set<std::string> found_stats_;              ///< in any record
   bool found_metric_ = false;
   bool has_written_ = false;
-  std::map<Mode, History> history_;
-  std::set<std::string> border_;  // layers that see nothing new
+  std::map<std::pair<Mode, std::string>, History> history_;  // by the statistic, too
+  std::set<std::string> border_;                             // layers that see nothing new
 };
 
 namespace detail {

@@ -12,10 +12,13 @@
 
 #include <delve/detail/plot/gnuplot_text.hpp>
 #include <delve/detail/plot/history.hpp>
+#include <delve/detail/plot/layer_script.hpp>
 #include <delve/detail/plot/picture_file.hpp>
 #include <delve/detail/plot/plot_style.hpp>
+#include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
 #include <delve/mode.hpp>
+#include <delve/record.hpp>
 
 namespace delve::detail {
 
@@ -28,11 +31,24 @@ inline std::size_t nice_step(std::size_t step) {
   }
 }
 
-/// The script that draws a share, 0 to 1, over all epochs: a row a layer, the first on top, and a
-/// column an epoch. What is missing stays white. A bar at the right marks border layers.
+constexpr std::string_view kShareScale =
+    "set cbrange [0:1]\nset cbtics 0.2 scale 0 textcolor '#333333'";
+constexpr std::string_view kDriftScale =
+    "set logscale cb\nset cbrange [0.0001:1]\n"
+    "set cbtics ('≤ 0.0001' 0.0001, '0.001' 0.001, '0.01' 0.01, '0.1' 0.1, '1' 1) scale 0 "
+    "textcolor '#333333'";
+
+/// The least drift that a heat map tells from less.
+constexpr double kLeastDrift = 1e-4;
+
+/// The script that draws a number of 0 to 1 over all epochs: a row a layer, the first on top, and a
+/// column an epoch. What is missing stays white. A bar at the right marks border layers. The scale
+/// of drift is logarithmic, so that the dark end is of settled layers.
 inline std::string heat_map_script(const PictureKind& kind, const PlotStyle& style, Mode mode,
-                                   std::string_view quantity, const History& history,
+                                   const PlotSubject& subject, const History& history,
                                    const std::set<std::string>& border = {}) {
+  const std::string_view quantity = subject.quantity;
+  const bool is_drift = subject.kind == ValueKind::Drift;
   const std::vector<std::string>& layers = history.layers();
   const std::size_t rows = layers.size();
   const std::size_t columns = history.columns().size();
@@ -86,15 +102,19 @@ inline std::string heat_map_script(const PictureKind& kind, const PlotStyle& sty
         "linecolor '#d62728'\n",
         static_cast<double>(row) - 0.5, static_cast<double>(row) + 0.5, 3 * style.stroke());
   }
+  std::string label = readable(quantity);
+  if (is_drift) label += " (dark: settled)";
   std::string script = script_head(
       kind, style, size, marks.empty() ? "epoch" : "epoch (red bar: border layers)", "layer");
-  script += title_command(style, size,
-                          fmt::format("{} {}, epochs {} to {}", mode_word(mode), readable(quantity),
-                                      epochs.front(), epochs.back()));
+  script += title_command(
+      style, size,
+      fmt::format("{} {}, epochs {} to {}", mode_word(mode), label, epochs.front(), epochs.back()));
   script += "$data << EOD\n";
   for (std::size_t row = 0; row < rows; ++row) {
     for (std::size_t column = 0; column < columns; ++column) {
-      script += fmt::format("{} {} {}\n", column, row, gnuplot_number(history.value(column, row)));
+      double value = history.value(column, row);
+      if (is_drift && !is_nan(value) && value < kLeastDrift) value = kLeastDrift;
+      script += fmt::format("{} {} {}\n", column, row, gnuplot_number(value));
     }
   }
   script += "EOD\n" + marks;
@@ -103,8 +123,7 @@ set xrange [-0.5:{right}]
 set yrange [{bottom}:-0.5]
 set xtics ({epochs})
 set ytics ({layers})
-set cbrange [0:1]
-set cbtics 0.2 scale 0 textcolor '#333333'
+{scale}
 set cblabel {quantity} font '{font},{label}' textcolor '#333333'
 set colorbox noborder
 set rmargin 10
@@ -115,7 +134,8 @@ plot $data using {cells}
                         fmt::arg("bottom", static_cast<double>(rows) - 0.5),
                         fmt::arg("epochs", place_labels(epochs, nice_step(column_step), 20)),
                         fmt::arg("layers", place_labels(layers, row_step, most_letters)),
-                        fmt::arg("quantity", gnuplot_string(readable(quantity))),
+                        fmt::arg("scale", is_drift ? kDriftScale : kShareScale),
+                        fmt::arg("quantity", gnuplot_string(is_drift ? "" : label)),
                         fmt::arg("font", style.font),
                         fmt::arg("label", fmt::format("{:.0f}", style.font_size * 12 / 11.0)),
                         fmt::arg("palette", palette), fmt::arg("cells", cells));

@@ -98,6 +98,7 @@ inline std::string shown(double value, ValueKind kind) {
       break;
     case ValueKind::Number:
     case ValueKind::Variance:
+    case ValueKind::Drift:
       break;
   }
   return fmt::format("{}", number_in<double>(fmt::format("{:.4g}", value)).value_or(value));

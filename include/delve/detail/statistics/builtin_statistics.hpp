@@ -10,6 +10,7 @@
 
 #include <Eigen/Core>
 
+#include <delve/detail/statistics/enough_points.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
@@ -65,6 +66,20 @@ inline constexpr const char* kHeldOutR2 = "probe_r2_held_out";
 /// which knows the other layers, computes it.
 inline constexpr const char* kProbeError = "probe_error";
 
+/// What "drift" is to be compared with. Requested with it.
+inline constexpr const char* kDriftFloor = "drift_floor";
+inline constexpr const char* kDriftChance = "drift_chance";
+
+/// How many units would have been enough for this data: the dimensionality, whatever the rule.
+/// Missing where there were too few data points to tell, or nothing varied.
+inline double suggested_width(const LayerMeasurement& layer) {
+  if (has_few_points(static_cast<double>(layer.samples), layer.spectrum.width())) {
+    return missing_value();
+  }
+  const std::int64_t directions = layer.spectrum.dimensionality(layer.threshold);
+  return directions > 0 ? static_cast<double>(directions) : missing_value();
+}
+
 /// The table of statistics: the one place to add one to the library. The first ones bear the names
 /// and quantities of Delve (Python).
 inline std::vector<Statistic> builtin_statistics() {
@@ -85,6 +100,13 @@ inline std::vector<Statistic> builtin_statistics() {
         .needing({Need::Probe})
         .only_in(mode);
   };
+  const auto of_drift = [](std::string name, const char* quantity,
+                           double DriftMeasurement::*figure) {
+    return Statistic::number(std::move(name), quantity,
+                             [figure](const Layer& it) { return it.drift->*figure; })
+        .shown_as(ValueKind::Drift)
+        .needing({Need::Drift});
+  };
   return {
       saturation_called("lsat"),
       saturation_called("lsat_train").only_in(Mode::Train),
@@ -94,6 +116,9 @@ inline std::vector<Statistic> builtin_statistics() {
                           return static_cast<double>(
                               it.spectrum.dimensionality(it.threshold, it.idim_rule));
                         })
+          .shown_as(ValueKind::Count)
+          .with(Parameter::Threshold),
+      Statistic::number("suggested_width", "suggested-width", suggested_width)
           .shown_as(ValueKind::Count)
           .with(Parameter::Threshold),
       Statistic::number("trc", "covariance-trace", [](const Layer& it) { return it.trace; })
@@ -140,6 +165,9 @@ inline std::vector<Statistic> builtin_statistics() {
                         [](const Layer& it) { return dead_units(*it.variances); })
           .shown_as(ValueKind::Count)
           .needing({Need::Variances}),
+      of_drift("drift", "drift", &DriftMeasurement::drift),
+      of_drift(kDriftFloor, "drift-floor", &DriftMeasurement::floor).only_in(Mode::Train),
+      of_drift(kDriftChance, "drift-chance", &DriftMeasurement::chance),
       of_probe("probe", "probe-accuracy", Mode::Eval, &ProbeMeasurement::evaluation),
       of_probe("probe_train", "probe-accuracy", Mode::Train, &ProbeMeasurement::training),
       of_probe(kHeldOutAccuracy, "held-out-probe-accuracy", Mode::Train,

@@ -9,6 +9,7 @@
 #include <Eigen/Core>
 
 #include <delve/covariance.hpp>
+#include <delve/detail/tracking/drift.hpp>
 #include <delve/detail/tracking/settings.hpp>
 #include <delve/detail/tracking/stream.hpp>
 #include <delve/eigenvalues.hpp>
@@ -47,11 +48,14 @@ inline void read_probe(const ProbeMeasurement& probe, const Settings& settings,
 
 /// Puts what a stream's data says into a record: n, status and statistics. Waits for the device.
 /// @param probe of the layer, in all modes
+/// @param shape of the last epoch with data in that mode; becomes that of this one
 /// @param failed is told of each statistic that throws
 /// @throws what LibTorch throws where memory is short
 template <typename Scalar>
-void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, const Settings& settings,
-             LayerRecord& record, const FailedStatistic& failed) {
+void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, CovarianceShape& shape,
+             const Settings& settings, LayerRecord& record, const FailedStatistic& failed) {
+  DriftMeasurement drift;
+  if (stream.second_half.width() > 0) drift.floor = join_halves(stream);
   Covariance<Scalar>& covariance = stream.covariance;
   record.samples = covariance.samples();
   record.skipped_batches = covariance.skipped_batches();
@@ -59,7 +63,8 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, const Settin
     if (settings.has_probes()) read_probe(probe, settings, record);
     return;
   }
-  const bool needs_sigma = settings.need(Need::Covariance) || settings.need(Need::Embedding);
+  const bool needs_sigma =
+      settings.need(Need::Covariance) || settings.need(Need::Embedding) || settings.has_drift();
   const at::Tensor matrix = needs_sigma ? covariance.matrix() : covariance.spectral_matrix();
   const double trace = matrix.trace().template item<double>();
   Eigen::VectorXd variances;
@@ -70,6 +75,12 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, const Settin
   if (settings.need(Need::Embedding)) {
     embedding = embedded(stream.sample.rows(), covariance.mean(), matrix);
   }
+  if (settings.has_drift()) {
+    CovarianceShape now = shape_of(matrix);
+    drift.drift = drift_between(now, shape);
+    drift.chance = chance_drift(now, shape);
+    shape = std::move(now);
+  }
   const auto read = [&](const Spectrum& spectrum) {
     LayerMeasurement layer{spectrum, trace, record.samples, settings.options().sat_threshold(),
                            settings.options().idim_rule()};
@@ -77,6 +88,7 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, const Settin
     layer.covariance = &sigma;
     layer.embedding = &embedding;
     layer.probe = &probe;
+    layer.drift = &drift;
     record.status = trace > 0 ? Status::Ok : Status::NoVariance;
     read_off(layer, settings.statistics(), record, failed);
   };

@@ -6,11 +6,11 @@
 #include <cstdint>      // std::int64_t, std::uint64_t
 #include <exception>    // std::exception
 #include <memory>       // std::make_shared, std::shared_ptr
-#include <mutex>        // std::lock_guard, std::mutex
+#include <mutex>        // std::lock_guard, std::mutex, std::unique_lock
 #include <optional>     // std::optional
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::exchange, std::move
+#include <utility>      // std::exchange, std::move, std::pair
 #include <vector>       // std::vector
 
 #include <ATen/ATen.h>
@@ -27,6 +27,7 @@
 #include <delve/detail/sums/products.hpp>
 #include <delve/detail/support/random_bits.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
+#include <delve/detail/tracking/drift.hpp>
 #include <delve/detail/tracking/measurement.hpp>
 #include <delve/detail/tracking/mode_guard.hpp>
 #include <delve/detail/tracking/problems.hpp>
@@ -42,6 +43,7 @@
 #include <delve/mode.hpp>
 #include <delve/module_view.hpp>
 #include <delve/options.hpp>
+#include <delve/product_precision.hpp>
 #include <delve/record.hpp>
 #include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
@@ -52,6 +54,12 @@ namespace delve::detail {
 struct Observation {
   explicit Observation(CheckLayerSatOptions given)
       : settings(std::move(given)), problems(settings.options().on_warning()) {
+    if (settings.need(Need::Drift) && !settings.has_drift()) {
+      problems.tell_once(
+          "drift",
+          "drift compares an epoch with the one before, which reset_covariance(false) "
+          "does not tell apart: its values are missing");
+    }
     if (!settings.widened_for_threshold()) return;
     problems.tell_once("products",
                        "a threshold within 1e-5 of 1 needs products in float64, which take about "
@@ -76,6 +84,15 @@ inline bool is_recorded(std::int64_t call, Mode mode, const CheckLayerSatOptions
   const std::uint64_t bits = random_bits(options.sample_seed() + fnv1a(to_string(mode)),
                                          static_cast<std::uint64_t>(call / interval));
   return bits % static_cast<std::uint64_t>(interval) == static_cast<std::uint64_t>(place);
+}
+
+/// Which of the two halves of a training a forward that is recorded belongs to: of each two that
+/// follow one another, one to each, drawn as is_recorded() does, so that what alternates within a
+/// step (real and fake) does not part them.
+inline bool is_of_second_half(std::int64_t call, Mode mode, const CheckLayerSatOptions& options) {
+  const auto taken = static_cast<std::uint64_t>(call / options.log_interval());
+  const std::uint64_t seed = options.sample_seed() + fnv1a("half") + fnv1a(to_string(mode));
+  return (random_bits(seed, taken / 2) & 1U) == taken % 2;
 }
 
 /// What went wrong, with the options that help where memory is short.
@@ -175,9 +192,9 @@ class ObservedLayer {
   /// wait for the device.
   [[nodiscard]] EpochData end_epoch();
 
-  /// The statistics of that data. May run while forwards bring more, in any thread. Waits for the
-  /// device. Never throws: what cannot be computed is missing, and reported.
-  [[nodiscard]] LayerReport report(EpochData data) const;
+  /// The statistics of that data, epoch by epoch. May run while forwards bring more, in any thread.
+  /// Waits for the device. Never throws: what cannot be computed is missing, and reported.
+  [[nodiscard]] LayerReport report(EpochData data);
 
   /// The record of a mode without data.
   [[nodiscard]] LayerRecord empty_record(Mode mode, std::int64_t width) const;
@@ -186,7 +203,9 @@ class ObservedLayer {
   [[nodiscard]] std::int64_t bytes() const;
 
  private:
+  [[nodiscard]] Stream<Scalar> new_stream() const;
   [[nodiscard]] Stream<Scalar>& stream_of(Mode mode);
+  [[nodiscard]] CovarianceShape& shape_of_last(Mode mode);
   template <typename Action>
   void guarded(const Action& action) noexcept;
   /// Unset where the forward is not to be counted.
@@ -209,8 +228,9 @@ class ObservedLayer {
   mutable std::mutex mutex_;  // guards all below
   RandomRows random_rows_;
   Streams<Scalar> streams_;
-  std::optional<LayerProbe<Scalar>> probe_;  // unset unless a statistic needs it
-  std::int64_t pooled_side_ = 0;             // of maps that it takes; 0: there were none yet
+  std::vector<std::pair<Mode, CovarianceShape>> shapes_;  // of the last report, where compared
+  std::optional<LayerProbe<Scalar>> probe_;               // unset unless a statistic needs it
+  std::int64_t pooled_side_ = 0;  // of maps that it takes; 0: there were none yet
   ProbeFaults probe_faults_;
   bool has_trained_ = false;  // with labels or without
   std::optional<std::int64_t> order_;
@@ -313,7 +333,7 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
     if (observation_->settings.options().reset_covariance()) {
       const std::int64_t calls = stream.calls;
       data.streams.emplace_back(mode, std::move(stream));
-      stream = {Covariance<Scalar>(observation_->settings.products())};
+      stream = new_stream();
       stream.calls = calls;
     } else {
       data.streams.emplace_back(mode, Stream<Scalar>{stream.covariance.copy(), stream.sample});
@@ -324,11 +344,11 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
 }
 
 template <typename Scalar>
-LayerReport ObservedLayer<Scalar>::report(EpochData data) const {
+LayerReport ObservedLayer<Scalar>::report(EpochData data) {
   LayerReport report{name_, {}, 0, data.is_frozen, data.was_called, {}, data.probe_faults, {}};
   if (!part_.empty()) report.part_of = name_.substr(0, name_.size() - part_.size() - 1);
   for (const auto& [mode, stream] : data.streams) {
-    report.width = std::max(report.width, stream.covariance.width());
+    report.width = std::max(report.width, stream.width());
   }
   ProbeMeasurement probe;
   if (data.probe) {
@@ -343,12 +363,23 @@ LayerReport ObservedLayer<Scalar>::report(EpochData data) const {
       tell_once("its values could not be computed and are missing", reason);
     };
     try {
-      measure(stream, probe, observation_->settings, record,
+      std::unique_lock<std::mutex> lock(mutex_);
+      CovarianceShape shape = shape_of_last(mode);
+      lock.unlock();  // no forward is to wait with this
+      const std::int64_t width = shape.width();
+      measure(stream, probe, shape, observation_->settings, record,
               [this](const Statistic& statistic, std::string_view reason) {
                 tell_once(fmt::format("the statistic \"{}\" failed, and its value is missing",
                                       statistic.name),
                           reason);
               });
+      if (width > 0 && shape.defined() && shape.width() != width) {
+        tell_once("its drift is missing",
+                  fmt::format("its outputs have {} features, and had {} in the epoch before",
+                              shape.width(), width));
+      }
+      lock.lock();
+      shape_of_last(mode) = std::move(shape);
     } catch (const std::exception& error) {
       give_up(explained(error));
     } catch (...) {
@@ -370,10 +401,28 @@ std::int64_t ObservedLayer<Scalar>::bytes() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::int64_t bytes = 0;
   for (const auto& [mode, stream] : streams_) {
-    bytes += stream.covariance.bytes() + stream.sample.bytes();
+    bytes += stream.covariance.bytes() + stream.second_half.bytes() + stream.sample.bytes();
   }
+  for (const auto& [mode, shape] : shapes_) bytes += shape.bytes();
   if (probe_) bytes += probe_->bytes();
   return bytes;
+}
+
+template <typename Scalar>
+Stream<Scalar> ObservedLayer<Scalar>::new_stream() const {
+  const Products products = observation_->settings.products();
+  Stream<Scalar> stream{Covariance<Scalar>(products)};
+  stream.second_half = Covariance<Scalar>(products);
+  return stream;
+}
+
+/// Needs the lock.
+template <typename Scalar>
+CovarianceShape& ObservedLayer<Scalar>::shape_of_last(Mode mode) {
+  for (auto& [known, shape] : shapes_) {
+    if (known == mode) return shape;
+  }
+  return shapes_.emplace_back(mode, CovarianceShape{}).second;
 }
 
 template <typename Scalar>
@@ -381,9 +430,7 @@ Stream<Scalar>& ObservedLayer<Scalar>::stream_of(Mode mode) {
   for (auto& [known, stream] : streams_) {
     if (known == mode) return stream;
   }
-  return streams_
-      .emplace_back(mode, Stream<Scalar>{Covariance<Scalar>(observation_->settings.products())})
-      .second;
+  return streams_.emplace_back(mode, new_stream()).second;
 }
 
 template <typename Scalar>
@@ -432,7 +479,8 @@ void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mo
   const Settings& settings = observation_->settings;
   const CheckLayerSatOptions& options = settings.options();
   Stream<Scalar>& stream = stream_of(mode);
-  if (!is_recorded(stream.calls++, mode, options)) return;
+  const std::int64_t call = stream.calls++;
+  if (!is_recorded(call, mode, options)) return;
   at::Tensor rows = data_matrix(outputs, layout_, settings.features());
   if (options.max_samples()) {
     const std::int64_t left = *options.max_samples() - stream.samples_taken;
@@ -446,7 +494,11 @@ void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mo
     // A copy to the host that nobody waits for would be read before it is there.
     rows = rows.to(*options.device(), /*non_blocking=*/!options.device()->is_cpu());
   }
-  if (!is_summed) stream.covariance.update(rows);
+  if (!is_summed) {
+    const bool is_of_other =
+        settings.has_drift() && mode == Mode::Train && is_of_second_half(call, mode, options);
+    (is_of_other ? stream.second_half : stream.covariance).update(rows);
+  }
   if (settings.keeps_sample() && rows.numel() > 0) stream.sample.add(rows);
 }
 
@@ -491,6 +543,7 @@ bool ObservedLayer<Scalar>::take_labelled(const std::vector<at::Tensor>& outputs
       return false;
     }
     labelled.is_shared = rows.are_tracked && mode == Mode::Train && options.sample_rate() == 1 &&
+                         !settings.has_drift() &&  // whose halves are summed apart
                          !labels->with.mask.defined() && !(rows.is_turned && options.max_samples());
     is_shared = labelled.is_shared;
     probe_->train(labelled, batch.first_sample(), is_taken);

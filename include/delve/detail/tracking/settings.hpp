@@ -57,7 +57,8 @@ inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options)
   };
   for (const auto& [probe, follower] :
        {std::pair("probe", kHeldOutAccuracy), std::pair("probe", kProbeError),
-        std::pair("probe_r2", kHeldOutR2)}) {
+        std::pair("probe_r2", kHeldOutR2), std::pair("drift", kDriftFloor),
+        std::pair("drift", kDriftChance)}) {
     if (has(probe) && !has(follower)) statistics.push_back(find_statistic(follower));
   }
   const bool has_saturation = std::any_of(
@@ -195,6 +196,7 @@ class Settings {
     const bool in_float64 = need(Need::SmallEigenvalues) || is_near_one_;
     products_ = options_.products().value_or(in_float64 ? Products::Float64 : Products::Float32);
     has_probes_ = need(Need::Probe);
+    has_drift_ = need(Need::Drift) && options_.reset_covariance();
     probe_ = ProbeOptions()
                  .classes(options_.classes())
                  .targets(options_.targets())
@@ -227,6 +229,9 @@ class Settings {
   /// Needs has_probes().
   [[nodiscard]] const ProbeOptions& probe() const { return probe_; }
 
+  /// Whether an epoch is compared with the one before: where sums go on, there is none.
+  [[nodiscard]] bool has_drift() const { return has_drift_; }
+
   /// Whether one of the statistics requested bears this name.
   [[nodiscard]] bool has(std::string_view name) const {
     return std::any_of(statistics_.begin(), statistics_.end(),
@@ -243,6 +248,7 @@ class Settings {
   Products products_;
   ProbeOptions probe_;
   bool has_probes_;
+  bool has_drift_;
   bool keeps_sample_;
   bool is_near_one_;
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>  // std::int64_t
-#include <utility>  // std::pair
-#include <vector>   // std::vector
+#include <algorithm>  // std::max
+#include <cstdint>    // std::int64_t
+#include <utility>    // std::pair
+#include <vector>     // std::vector
 
 #include <delve/covariance.hpp>
 #include <delve/detail/tracking/row_sample.hpp>
@@ -18,6 +19,14 @@ struct Stream {
   RowSample sample = {};           // empty unless a statistic needs it
   std::int64_t calls = 0;          // never reset
   std::int64_t samples_taken = 0;  // in this epoch
+  // What every other forward gave, joined with the covariance for the report: how far the two are
+  // apart says how far chance alone takes them. Empty unless a statistic needs that.
+  Covariance<Scalar> second_half = Covariance<Scalar>();
+
+  /// d; 0 before any data.
+  [[nodiscard]] std::int64_t width() const {
+    return std::max(covariance.width(), second_half.width());
+  }
 };
 
 /// The streams of a layer, by mode, in the order of their first forward.
