@@ -76,6 +76,7 @@ std::vector<Refused> refused_values() {
     add("log_interval", quiet().log_interval(bad), value, "at least 1");
     add("max_samples", quiet().max_samples(bad), value, "at least 1");
     add("interpolation_downsampling", quiet().interpolation_downsampling(bad), value, "at least 1");
+    add("points_per_dimension", quiet().points_per_dimension(bad), value, "at least 1");
     add("probe_pooling", quiet().probe_pooling(bad), value, "at least 1");
     add("probe_features", quiet().probe_features(bad), value, "at least 1");
   }
@@ -117,6 +118,10 @@ std::vector<Refused> refused_values() {
   add("classes", probing(), "0", "above 0 where stats holds");
   add("classes", quiet().classes(3), "3", "0 where stats holds none of");
   add("targets", quiet().targets(3), "3", "0 where stats holds none of");
+  add("points_per_dimension", quiet().points_per_dimension(300).sample_rate(0.5), "300",
+      "unset where sample_rate is below 1");
+  add("points_per_dimension", quiet().points_per_dimension(300).reset_covariance(false), "300",
+      "unset where reset_covariance is false");
   add("device", quiet().device(torch::kMeta), "meta", "unset");
   if (!torch::cuda::is_available()) add("device", quiet().device(torch::kCUDA), "cuda", "unset");
   add("stats", quiet().stats({}), "empty", "at least one name");

@@ -807,6 +807,30 @@ TEST_CASE("A share of the rows is taken of covariances, and all of probes", "[tr
         Approx(reference_lda(rows, data.y, kClasses, 0.1).accuracy(rows, data.y)).margin(1e-12));
 }
 
+TEST_CASE("Some points a dimension are taken of covariances, and all of probes",
+          "[tracker][probe]") {
+  torch::manual_seed(21);
+  nn::Linear layer(10, 6);
+  layer->to(torch::kDouble);
+  CheckLayerSat tracker("unused", "csv", layer, probing().points_per_dimension(10));
+  EpochRecord record;
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    const Data data = drawn(401);
+    for (const bool trains : {true, false}) {
+      layer->train(trains);
+      const auto labels = tracker.labels(data.y);
+      layer->forward(data.x);
+    }
+    const torch::Tensor rows = layer->forward(data.x).detach();
+    record = tracker.add_saturations();
+    const auto samples = find(record, "Linear", Mode::Train)->samples;
+    CAPTURE(epoch, samples);
+    CHECK((epoch == 0 ? samples == 401 : samples == 57 || samples == 58));  // one of 7
+    CHECK(value(record, "Linear", Mode::Eval, "probe") ==
+          Approx(reference_lda(rows, data.y, kClasses, 0.1).accuracy(rows, data.y)).margin(1e-12));
+  }
+}
+
 TEST_CASE("Rows to ignore and bad batches leave the covariance as it is", "[tracker][probe]") {
   torch::manual_seed(19);
   nn::Linear layer(10, 6);

@@ -79,7 +79,14 @@ struct CheckLayerSatOptions {
   /// at random: (0, 1]. It saves about as much time; what it costs is told in docs/performance.md.
   TORCH_ARG(double, sample_rate) = 1;
 
-  /// Of that draw and of log_sampling's. The same seed takes the same data points.
+  /// About how many data points an epoch takes for each of a layer's dimensions, in each mode, of
+  /// all that the options above let through; >= 1. A layer that saw more in the last epoch has them
+  /// strided; the first epoch takes all, and so do layers that see fewer. Not together with
+  /// sample_rate or without reset_covariance; probes still see all. docs/performance.md has what it
+  /// saves and costs. Unset: all.
+  TORCH_ARG(std::optional<std::int64_t>, points_per_dimension) = std::nullopt;
+
+  /// Of those draws and of log_sampling's. The same seed takes the same data points.
   TORCH_ARG(std::uint64_t, sample_seed) = 0;
 
   /// What a convolution's output contributes.

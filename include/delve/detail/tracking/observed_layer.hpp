@@ -34,6 +34,7 @@
 #include <delve/detail/tracking/random_rows.hpp>
 #include <delve/detail/tracking/settings.hpp>
 #include <delve/detail/tracking/stream.hpp>
+#include <delve/detail/tracking/strided_points.hpp>
 #include <delve/detail/tracking/thread_guard.hpp>
 #include <delve/detail/tracking/training_fields_base.hpp>
 #include <delve/features.hpp>
@@ -213,7 +214,7 @@ class ObservedLayer {
   [[nodiscard]] std::optional<Mode> probe_mode_of(const ForwardCall& call) const;
   void take_rows(const std::vector<at::Tensor>& outputs, Mode mode, Mode probe_mode);
   [[nodiscard]] bool take_labelled(const std::vector<at::Tensor>& outputs, std::int64_t samples,
-                                   Mode mode, Mode probe_mode);
+                                   Mode mode, Mode probe_mode, bool takes_all);
   [[nodiscard]] ProbeMeasurement measured(const ProbeEpoch<Scalar>& probe) const;
   void tell_once(std::string_view consequence, std::string_view what) const;
 
@@ -331,10 +332,13 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
   }
   for (auto& [mode, stream] : streams_) {
     if (observation_->settings.options().reset_covariance()) {
-      const std::int64_t calls = stream.calls;
-      data.streams.emplace_back(mode, std::move(stream));
-      stream = new_stream();
-      stream.calls = calls;
+      Stream<Scalar> next = new_stream();
+      next.calls = stream.calls;
+      if (const auto points = observation_->settings.options().points_per_dimension()) {
+        next.points = stream.points;
+        next.points.end_epoch(*points);
+      }
+      data.streams.emplace_back(mode, std::exchange(stream, std::move(next)));
     } else {
       data.streams.emplace_back(mode, Stream<Scalar>{stream.covariance.copy(), stream.sample});
       stream.samples_taken = 0;
@@ -487,9 +491,14 @@ void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mo
     rows = rows.narrow(0, 0, std::min(left, rows.size(0)));
   }
   stream.samples_taken += rows.size(0);
-  const bool is_summed =
-      probe_ && rows.numel() > 0 && take_labelled(outputs, rows.size(0), mode, probe_mode);
+  const bool takes_all = options.sample_rate() == 1 && stream.points.takes_all();
+  const bool is_summed = probe_ && rows.numel() > 0 &&
+                         take_labelled(outputs, rows.size(0), mode, probe_mode, takes_all);
   if (options.sample_rate() < 1 && rows.numel() > 0) rows = random_rows_.pick(rows);
+  if (options.points_per_dimension() && rows.numel() > 0) {
+    rows = stream.points.pick(
+        rows, forward_bits(options.sample_seed(), name_, to_string(mode), stream.calls));
+  }
   if (options.device()) {
     // A copy to the host that nobody waits for would be read before it is there.
     rows = rows.to(*options.device(), /*non_blocking=*/!options.device()->is_cpu());
@@ -504,10 +513,12 @@ void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mo
 
 /// Hands the outputs to the probe, if labels came for them.
 /// @param samples how many of the batch may be taken
+/// @param takes_all whether the covariance takes all of their data points
 /// @return whether it sums them for the covariance, too
 template <typename Scalar>
 bool ObservedLayer<Scalar>::take_labelled(const std::vector<at::Tensor>& outputs,
-                                          std::int64_t samples, Mode mode, Mode probe_mode) {
+                                          std::int64_t samples, Mode mode, Mode probe_mode,
+                                          bool takes_all) {
   if (probe_mode != Mode::Train && probe_mode != Mode::Eval) return false;
   has_trained_ = has_trained_ || probe_mode == Mode::Train;
   const Settings& settings = observation_->settings;
@@ -542,7 +553,7 @@ bool ObservedLayer<Scalar>::take_labelled(const std::vector<at::Tensor>& outputs
       if (!probe_->has_fit() && has_trained_) probe_faults_.is_untrained = true;
       return false;
     }
-    labelled.is_shared = rows.are_tracked && mode == Mode::Train && options.sample_rate() == 1 &&
+    labelled.is_shared = rows.are_tracked && mode == Mode::Train && takes_all &&
                          !settings.has_drift() &&  // whose halves are summed apart
                          !labels->with.mask.defined() && !(rows.is_turned && options.max_samples());
     is_shared = labelled.is_shared;

@@ -34,6 +34,9 @@ inline std::vector<std::pair<std::string, std::string>> options_text(const Setti
       {"max_samples",
        options.max_samples() ? fmt::to_string(*options.max_samples()) : std::string("all")},
       {"sample_rate", fmt::to_string(options.sample_rate())},
+      {"points_per_dimension", options.points_per_dimension()
+                                   ? fmt::to_string(*options.points_per_dimension())
+                                   : std::string("all")},
       {"sample_seed", fmt::to_string(options.sample_seed())},
       {"log_sampling", one_of(options.log_sampling(), {"Random", "Every"})},
       {"conv_method",

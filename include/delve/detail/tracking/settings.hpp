@@ -172,9 +172,17 @@ inline void check_ranges(const CheckLayerSatOptions& options) {
   require_at_least(1, "log_interval", options.log_interval());
   require_at_least(1, "max_samples", options.max_samples().value_or(1));
   require_at_least(1, "interpolation_downsampling", options.interpolation_downsampling());
+  require_at_least(1, "points_per_dimension", options.points_per_dimension().value_or(1));
   require_at_least(0, "initial_epoch", options.initial_epoch());
   require_at_least(1, "probe_pooling", options.probe_pooling());
   require_at_least(1, "probe_features", options.probe_features());
+  if (options.points_per_dimension()) {
+    const std::string points = fmt::to_string(*options.points_per_dimension());
+    require(options.sample_rate() == 1, "points_per_dimension", points,
+            "unset where sample_rate is below 1");
+    require(options.reset_covariance(), "points_per_dimension", points,
+            "unset where reset_covariance is false, for epochs of fewer points would weigh less");
+  }
   check_choices(options);
   check_device(options);
   check_kinds(options);

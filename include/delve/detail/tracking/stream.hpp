@@ -8,6 +8,7 @@
 
 #include <delve/covariance.hpp>
 #include <delve/detail/tracking/row_sample.hpp>
+#include <delve/detail/tracking/strided_points.hpp>
 #include <delve/mode.hpp>
 
 namespace delve::detail {
@@ -19,6 +20,7 @@ struct Stream {
   RowSample sample = {};           // empty unless a statistic needs it
   std::int64_t calls = 0;          // never reset
   std::int64_t samples_taken = 0;  // in this epoch
+  StridedPoints points = {};       // of use with points_per_dimension alone
   // What every other forward gave, joined with the covariance for the report: how far the two are
   // apart says how far chance alone takes them. Empty unless a statistic needs that.
   Covariance<Scalar> second_half = Covariance<Scalar>();
