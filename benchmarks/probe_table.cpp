@@ -32,6 +32,7 @@ namespace {
 
 struct TableSettings : examples::PictureSettings {
   std::int64_t width = 32;
+  bool no_early_downsampling = false;
 };
 
 /// Positions a side that a map is averaged to, where it has as many: as Delve's authors do.
@@ -78,7 +79,9 @@ void run(const TableSettings& settings) {
   examples::apply(settings);
   std::filesystem::create_directories(settings.output);
   const auto [train_data, test_data] = examples::read_data(settings);
-  examples::ResNet18 model(examples::ResNetOptions().width(settings.width));
+  examples::ResNet18 model(examples::ResNetOptions()
+                               .early_downsampling(!settings.no_early_downsampling)
+                               .width(settings.width));
   model->to(train_data.device());
   torch::optim::Adam optimizer(model->parameters(),
                                torch::optim::AdamOptions(settings.learning_rate));
@@ -122,5 +125,7 @@ int main(int argc, char** argv) {
   app.add_option("--width", settings.width, "Features of the first stage")
       ->check(examples::at_least_one())
       ->capture_default_str();
+  app.add_flag("--no-early-downsampling", settings.no_early_downsampling,
+               "The first convolution with stride 1, and no pooling behind it");
   return examples::run_program(app, argc, argv, [&] { run(settings); });
 }

@@ -22,6 +22,7 @@
 #include <delve/detail/os/os.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/detail/verdict/verdict_text.hpp>
 #include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>

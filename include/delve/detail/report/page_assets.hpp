@@ -59,7 +59,7 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .own{background:var(--panel);padding:.6rem 1rem;border-radius:4px;margin:.6rem 0}
 @media (max-width:640px){main{padding:.7rem}body{font-size:15px}dl{grid-template-columns:1fr}}
 @media print{:root{--ground:#fff;--ink:#000;--panel:#f5f7f9}.only-script{display:none!important}
-.chart{min-width:0}.scroll{overflow:visible}h2{break-after:avoid}figure,tr,.verdict{break-inside:avoid}
+.chart{min-width:0}.scroll{overflow:visible}h2{break-after:avoid}th button{display:contents;color:inherit}figure,tr,.verdict{break-inside:avoid}
 table{font-size:.7rem}th,td{padding:.1rem .3rem}}
 )css";
 
