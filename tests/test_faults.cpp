@@ -2,10 +2,7 @@
 // Faults of the outside world in the middle of a run, with every writer at work: a disk that is
 // full, read-only or gone, and something else in a file's place.
 
-#include <sys/resource.h>
-
 #include <algorithm>
-#include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -31,6 +28,7 @@
 #include "event_files.hpp"
 #include "records.hpp"
 #include "small_disk.hpp"
+#include "system.hpp"
 
 using delve::Mode;
 using delve_test::layer;
@@ -232,15 +230,10 @@ TEST_CASE("A limit on the size of files costs no epoch that was written", "[faul
   Run run(delve_test::fresh_folder("faults/limit"), /*with_console=*/false);
   run.epochs(0, 2);
   const auto before = files_below(run.folder());
-  // A write that passes the limit is an error where its signal is ignored.
-  ::rlimit old{};
-  REQUIRE(::getrlimit(RLIMIT_FSIZE, &old) == 0);
-  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  const ::rlimit tight{50, old.rlim_max};
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &tight) == 0);
-  run.epochs(2, 5);
-  ::setrlimit(RLIMIT_FSIZE, &old);
-  std::signal(SIGXFSZ, old_handler);
+  {
+    const delve_test::FileSizeLimit limit(50);
+    run.epochs(2, 5);
+  }
   check_kept(before, files_below(run.folder()));
   CHECK(files_below(run.folder()) == before);
   for (const std::string key : {"csv", "json", "npy", "tensorboard", "plot"}) {

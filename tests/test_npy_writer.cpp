@@ -20,6 +20,7 @@
 
 #include "catch.hpp"
 #include "records.hpp"
+#include "system.hpp"
 
 using delve::Mode;
 using delve::NpyOptions;
@@ -54,7 +55,7 @@ std::set<std::string> files_in(const fs::path& folder) {
   std::set<std::string> names;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (!entry.is_directory() || entry.is_symlink()) {
-      names.insert(entry.path().lexically_relative(folder).string());
+      names.insert(entry.path().lexically_relative(folder).generic_string());
     }
   }
   return names;
@@ -257,7 +258,7 @@ TEST_CASE("Any name is the name of one file, and comes back", "[npy][names]") {
   CHECK(file_name_of("train-saturation_features-0") == "train-saturation_features-0");
   CHECK(file_name_of("a/b") == "a%2Fb");
   CHECK(file_name_of("100%") == "100%25");
-  CHECK(file_name_of("..") == "%2E.");
+  CHECK(file_name_of("..", FileNaming::Posix) == "%2E.");
   CHECK(file_name_of(".hidden.txt") == "%2Ehidden.txt");
   CHECK(file_name_of("") == "%");
   CHECK(file_name_of("two\nlines\x7F") == "two%0Alines%7F");
@@ -366,7 +367,7 @@ TEST_CASE("A run begins where it says, and touches nothing but arrays of its own
     NpyWriter writer(savefile.string());
     for (int epoch = 0; epoch < 12; ++epoch) writer.write(record(epoch, {{"a/b", epoch}}, {}));
   }
-  const std::set<std::string> others = {
+  std::set<std::string> others = {
       "notes.txt",                // not in a folder of ours
       "a%2Fb_epoch11.npy",        // nor this
       "a%2Fb/other_epoch11.npy",  // another name
@@ -378,20 +379,24 @@ TEST_CASE("A run begins where it says, and touches nothing but arrays of its own
       "a%2Fb/sub/sub_epoch11.npy",
       "a%2fb/a%2fb_epoch11.npy",  // a folder that we would call otherwise
       ".git/.git_epoch11.npy"};
+  // The same folder for Windows, which does not tell case.
+  if (delve::detail::on_windows) others.erase("a%2fb/a%2fb_epoch11.npy");
   for (const std::string& other : others) put(savefile / other, "precious");
   fs::create_directories(savefile / "a%2Fb/a%2Fb_epoch99.npy");  // a folder
   put(savefile.parent_path() / "away/away_epoch11.npy", "precious");
-  fs::create_directory_symlink("../away", savefile / "away");
-  fs::create_symlink("../../away/away_epoch11.npy", savefile / "a%2Fb/a%2Fb_epoch50.npy");
+  if (delve_test::has_links()) {
+    fs::create_directory_symlink("../away", savefile / "away");
+    fs::create_symlink("../../away/away_epoch11.npy", savefile / "a%2Fb/a%2Fb_epoch50.npy");
+  }
 
   const auto expect = [&](int last_epoch) {
     std::set<std::string> expected = others;
-    expected.insert({"away", "a%2Fb/a%2Fb_epoch50.npy"});
+    if (delve_test::has_links()) expected.insert({"away", "a%2Fb/a%2Fb_epoch50.npy"});
     for (int epoch = 0; epoch <= last_epoch; ++epoch) {
       expected.insert("a%2Fb/a%2Fb_epoch" + std::to_string(epoch) + ".npy");
     }
     CHECK(files_in(savefile) == expected);
-    CHECK(read((savefile / "away/away_epoch11.npy").string()) == "precious");
+    CHECK(read((savefile.parent_path() / "away/away_epoch11.npy").string()) == "precious");
     CHECK(fs::is_directory(savefile / "a%2Fb/a%2Fb_epoch99.npy"));
   };
   expect(11);
@@ -420,7 +425,7 @@ TEST_CASE("Arrays that cannot be written are told once, and counted at the end",
     watched.writer.write(record(epoch, {{"a", 1}, {"b", epoch}}, {}));
   }
   REQUIRE(watched.messages.size() == 1);
-  CHECK(watched.messages[0].find(savefile.string() + "/a\"") != std::string::npos);
+  CHECK(watched.messages[0].find((savefile / "a").string() + "\"") != std::string::npos);
   watched.writer.close();
   REQUIRE(watched.messages.size() == 2);
   CHECK(watched.messages[1].find("3 arrays in all were not written because of: ") == 0);
@@ -451,8 +456,7 @@ TEST_CASE("The archive holds the folder's arrays, whatever its name, and nothing
 
   const auto unzip = delve::detail::find_program("unzip");
   if (!unzip) {
-    WARN("left out: there is no unzip to look into the archive");
-    return;
+    LEAVE_OUT("there is no unzip to look into the archive");
   }
   // Under a plain name, for unzip takes "[" and the like for patterns.
   const fs::path plain = folder / "plain.zip";

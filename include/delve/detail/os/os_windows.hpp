@@ -221,6 +221,10 @@ inline std::optional<std::string> find_program(const std::string& program) {
 /// An argument as most programs read it out of their command line. Source: Microsoft, "main
 /// function and command-line arguments", "Parsing C command-line arguments".
 inline std::wstring quoted_argument(std::wstring_view argument) {
+  // cmd.exe reads its own command line, and knows "/c" without quotes alone.
+  const bool is_plain =
+      !argument.empty() && argument.find_first_of(L" \t\n\v\"") == std::wstring_view::npos;
+  if (is_plain) return std::wstring(argument);
   std::wstring quoted = L"\"";
   std::size_t backslashes = 0;
   for (const wchar_t c : argument) {

@@ -10,20 +10,33 @@
 #include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::errc
+#include <type_traits>   // std::is_same_v
 #include <vector>        // std::vector
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <delve/detail/support/read_number.hpp>
+
 namespace delve::detail {
+
+#ifdef __cpp_lib_to_chars
+inline constexpr bool has_from_chars_for_double = true;
+#else
+inline constexpr bool has_from_chars_for_double = false;
+#endif
 
 /// The number that a text is, wholly.
 template <typename Number>
 [[nodiscard]] std::optional<Number> number_in(std::string_view text) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
+  if constexpr (std::is_same_v<Number, double> && !has_from_chars_for_double) {
+    return double_in(text);
+  } else {
+    Number number{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return number;
+  }
 }
 
 /// Whether a code point of a UTF-8 text begins with this byte.
