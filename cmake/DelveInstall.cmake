@@ -10,9 +10,14 @@ set(package_folder "${CMAKE_INSTALL_DATADIR}/cmake/delve")
 install(DIRECTORY include/delve DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT headers)
 install(TARGETS delve EXPORT delveTargets INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT delveTargets NAMESPACE delve:: DESTINATION "${package_folder}" COMPONENT headers)
+# Before 1.0 a minor version may change what programs use.
+set(compatibility SameMajorVersion)
+if(PROJECT_VERSION VERSION_LESS 1.0)
+  set(compatibility SameMinorVersion)
+endif()
 write_basic_package_version_file(
   "${CMAKE_CURRENT_BINARY_DIR}/delveConfigVersion.cmake"
-  COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
+  COMPATIBILITY ${compatibility} ARCH_INDEPENDENT)
 install(FILES cmake/delveConfig.cmake cmake/FindDelveTorch.cmake
               "${CMAKE_CURRENT_BINARY_DIR}/delveConfigVersion.cmake"
         DESTINATION "${package_folder}" COMPONENT headers)

@@ -6,3 +6,14 @@
 #define DELVE_VERSION_MAJOR 0
 #define DELVE_VERSION_MINOR 1
 #define DELVE_VERSION_PATCH 0
+
+/// The version as one number, for `#if DELVE_VERSION >= 200`: 10203 is 1.2.3.
+#define DELVE_VERSION \
+  (DELVE_VERSION_MAJOR * 10000 + DELVE_VERSION_MINOR * 100 + DELVE_VERSION_PATCH)
+
+#define DELVE_TEXT_OF(number) #number
+#define DELVE_VERSION_TEXT_OF(major, minor, patch) \
+  DELVE_TEXT_OF(major) "." DELVE_TEXT_OF(minor) "." DELVE_TEXT_OF(patch)
+/// The same as text: "1.2.3".
+#define DELVE_VERSION_TEXT \
+  DELVE_VERSION_TEXT_OF(DELVE_VERSION_MAJOR, DELVE_VERSION_MINOR, DELVE_VERSION_PATCH)

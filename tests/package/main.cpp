@@ -3,19 +3,25 @@
 // A user's program: a model of its own, trained for a few steps under a tracker. Every number of
 // the tracker is computed a second time, from the layers' outputs that the model keeps.
 
-#include <cmath>       // std::abs
-#include <cstdint>     // std::int64_t
-#include <cstdlib>     // EXIT_FAILURE, EXIT_SUCCESS
-#include <filesystem>  // std::filesystem::exists
-#include <iostream>    // std::cout
-#include <map>         // std::map
-#include <optional>    // std::optional
-#include <string>      // std::string
-#include <utility>     // std::pair
-#include <vector>      // std::vector
+#include <cmath>        // std::abs
+#include <cstdint>      // std::int64_t
+#include <cstdlib>      // EXIT_FAILURE, EXIT_SUCCESS
+#include <filesystem>   // std::filesystem::exists
+#include <iostream>     // std::cout
+#include <map>          // std::map
+#include <optional>     // std::optional
+#include <string>       // std::string
+#include <string_view>  // std::string_view
+#include <utility>      // std::pair
+#include <vector>       // std::vector
 
 #include <torch/torch.h>
 #include <delve/delve.hpp>
+
+#ifdef PACKAGE_VERSION
+static_assert(std::string_view(DELVE_VERSION_TEXT) == PACKAGE_VERSION,
+              "the headers are of the version that find_package() found");
+#endif
 
 namespace {
 

@@ -205,8 +205,7 @@ inline std::string settings_html(const RunInfo& info) {
   for (const auto& [name, value] : info.settings) {
     list += fmt::format("<dt>{}</dt><dd>{}</dd>", html_text(name), html_text(value));
   }
-  return list + fmt::format("<dt>delve</dt><dd>{}.{}.{}</dd></dl>", DELVE_VERSION_MAJOR,
-                            DELVE_VERSION_MINOR, DELVE_VERSION_PATCH);
+  return list + "<dt>delve</dt><dd>" DELVE_VERSION_TEXT "</dd></dl>";
 }
 
 /// All of one run.
