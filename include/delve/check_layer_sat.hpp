@@ -19,6 +19,7 @@
 #include <string>     // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::system_error
+#include <type_traits>   // std::enable_if_t, std::is_convertible_v, std::is_pointer_v
 #include <utility>       // std::exchange, std::move, std::pair
 #include <vector>        // std::vector
 
@@ -133,6 +134,24 @@ class CheckLayerSat {
   ///   twice, or there is nothing to track; it says which, and what there is
   CheckLayerSat(const std::string& savefile, const WriterList& save_to, const Modules& modules,
                 CheckLayerSatOptions options = {});
+
+  /// Compiles for no argument: says what is wanted where one is something else.
+  template <typename SaveTo, typename Model, typename... Rest,
+            typename = std::enable_if_t<!std::is_convertible_v<const SaveTo&, WriterList> ||
+                                        !std::is_convertible_v<const Model&, Modules>>>
+  CheckLayerSat(const std::string& /*savefile*/, const SaveTo& /*save_to*/,
+                const Model& /*modules*/, const Rest&... /*options*/) {
+    constexpr bool are_modules = std::is_convertible_v<const Model&, Modules>;
+    static_assert(std::is_convertible_v<const SaveTo&, WriterList>,
+                  "delve::CheckLayerSat: save_to must be a key such as \"csv\", a shared_ptr to a "
+                  "writer, or delve::WriterList{\"csv\", \"console\"}, a list of both");
+    static_assert(are_modules || !std::is_pointer_v<Model>,
+                  "delve::CheckLayerSat: modules is a raw pointer; pass *model, the module itself, "
+                  "or the holder or shared_ptr that owns it");
+    static_assert(are_modules || std::is_pointer_v<Model>,
+                  "delve::CheckLayerSat: modules must be a torch::nn::Module, its holder or "
+                  "shared_ptr, a torch::jit::Module, or a list of these with names if wished");
+  }
 
   CheckLayerSat(const CheckLayerSat&) = delete;
   CheckLayerSat& operator=(const CheckLayerSat&) = delete;
@@ -307,6 +326,10 @@ class CheckLayerSat {
   std::atomic<bool> is_recording_{false};
   std::atomic<bool> is_closed_{false};
 };
+
+/// `delve::CheckLayerSat tracker(…)` sums in double.
+CheckLayerSat(const std::string&, const WriterList&, const Modules&, CheckLayerSatOptions = {})
+    ->CheckLayerSat<double>;
 
 // None of these is inline, so that `extern template class delve::CheckLayerSat<double>;` spares a
 // file their compilation.
