@@ -4,6 +4,7 @@
 // and in test_link_2.cpp for nothing of that.
 
 #define DELVE_WITH_JSON
+#define DELVE_WITH_LOW_RANK
 #define DELVE_WITH_PCA
 #define DELVE_WITH_RECONSTRUCT
 #define DELVE_WITH_TENSORBOARD
@@ -19,6 +20,9 @@ TEST_CASE("A single header brings the writers that are asked for", "[link]") {
 
 TEST_CASE("A single header brings the other parts that are asked for", "[link]") {
   CHECK(delve::pca_summaries(*delve::LinearPCA(3)).size() == 1);
+  delve::Covariance<> outputs;
+  outputs.update(torch::eye(3));
+  CHECK(delve::low_rank(torch::nn::Linear(3, 3), outputs, 1)->size() == 1);
   CHECK_THROWS_AS(delve::reconstruct("no-such-run"), std::runtime_error);
 }
 

@@ -3,8 +3,8 @@
 
 // All that watching a training needs. By themselves come: the writers that need a library of their
 // own, writers/json.hpp and writers/tensorboard.hpp; layers that confine a network to its data's
-// directions, pca.hpp; and statistics again from what a run left, reconstruct.hpp. Who needs only a
-// part includes its header: each compiles alone.
+// directions, pca.hpp and low_rank.hpp; and statistics again from what a run left, reconstruct.hpp.
+// Who needs only a part includes its header: each compiles alone.
 
 #include <delve/check_layer_sat.hpp>
 #include <delve/covariance.hpp>
