@@ -26,6 +26,7 @@ base_packages=(
 torch_packages=(
   "libtorch-dev          -   LibTorch, the CPU build"
   "libopenblas0-pthread  -   matrix products five times faster than LibTorch's default"
+  "libgloo-dev           -   headers for several processes, of this LibTorch alone"
 )
 example_packages=(
   "libcli11-dev           -  command line of the example"

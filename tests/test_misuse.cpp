@@ -122,6 +122,11 @@ std::vector<Refused> refused_values() {
       "unset where sample_rate is below 1");
   add("points_per_dimension", quiet().points_per_dimension(300).reset_covariance(false), "300",
       "unset where reset_covariance is false");
+  for (const std::int64_t bad : {std::int64_t{-1}, kLeast}) {
+    add("rank", quiet().rank(bad).sum_over_ranks([](torch::Tensor&) {}), fmt::format("{}", bad),
+        "at least 0");
+  }
+  add("rank", quiet().rank(3), "3", "0 without sum_over_ranks");
   add("device", quiet().device(torch::kMeta), "meta", "unset");
   if (!torch::cuda::is_available()) add("device", quiet().device(torch::kCUDA), "cuda", "unset");
   add("stats", quiet().stats({}), "empty", "at least one name");
@@ -149,7 +154,8 @@ const std::set<std::string> kAnyValue = {
     "ignore_layer_names",  // a name that is none is told: options tests
     "include_conv",       "layerwise_sat", "average_sat", "reset_covariance", "nosave", "verbose",
     "receptive_field",
-    "on_warning",  // a function; what it throws is dropped: check_layer_sat tests
+    "sum_over_ranks",  // a function; what it throws is told: ranks tests
+    "on_warning",      // a function; what it throws is dropped: check_layer_sat tests
 };
 
 }  // namespace

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::any_of, std::find, std::find_if, std::max, std::min, std::stable_sort
-#include <atomic>     // std::atomic
-#include <chrono>     // std::chrono::steady_clock
-#include <cstddef>    // std::size_t
-#include <cstdint>    // std::int64_t
-#include <exception>  // std::exception, std::uncaught_exceptions
-#include <future>     // std::async, std::promise, std::shared_future
-#include <iostream>   // std::cerr
-#include <limits>     // std::numeric_limits
-#include <memory>     // std::make_shared, std::shared_ptr
-#include <mutex>      // std::lock_guard, std::mutex
-#include <optional>   // std::optional
-#include <ostream>    // std::ostream
-#include <set>        // std::set
-#include <stdexcept>  // std::invalid_argument, std::logic_error
-#include <string>     // std::string
+#include <algorithm>  // std::any_of, std::find, std::find_if, std::max, std::min, std::sort, std::stable_sort
+#include <atomic>        // std::atomic
+#include <chrono>        // std::chrono::steady_clock
+#include <cstddef>       // std::size_t
+#include <cstdint>       // std::int64_t
+#include <exception>     // std::exception, std::uncaught_exceptions
+#include <future>        // std::async, std::promise, std::shared_future
+#include <iostream>      // std::cerr
+#include <limits>        // std::numeric_limits
+#include <memory>        // std::make_shared, std::shared_ptr
+#include <mutex>         // std::lock_guard, std::mutex
+#include <optional>      // std::optional
+#include <ostream>       // std::ostream
+#include <set>           // std::set
+#include <stdexcept>     // std::invalid_argument, std::logic_error
+#include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::system_error
 #include <type_traits>   // std::enable_if_t, std::is_convertible_v, std::is_pointer_v
@@ -28,6 +28,8 @@
 
 #include <delve/detail/os/os.hpp>
 #include <delve/detail/probes/labelled_batch.hpp>
+#include <delve/detail/ranks/epoch_sums.hpp>
+#include <delve/detail/ranks/rank_group.hpp>
 #include <delve/detail/sums/memory.hpp>
 #include <delve/detail/tracking/epoch_review.hpp>
 #include <delve/detail/tracking/layer_choice.hpp>
@@ -218,7 +220,11 @@ class CheckLayerSat {
   /// from training and evaluation: `auto acting = tracker.mode("acting");` gives columns
   /// "acting-saturation_…".
   /// @throws std::invalid_argument where the name is not of letters, digits and '.'
-  ModeGuard mode(std::string_view name) { return ModeGuard(observation_->switches, Mode(name)); }
+  ModeGuard mode(std::string_view name) {
+    const Mode mode(name);
+    observation_->modes.note(mode);
+    return ModeGuard(observation_->switches, mode);
+  }
 
   /// Counts nothing of what runs in this thread as long as the guard lives: sampling, a search for
   /// a learning rate.
@@ -248,6 +254,14 @@ class CheckLayerSat {
   LabelsGuard targets(const torch::Tensor& targets) {
     return labelled(targets, 0, options().targets() > 0, "targets");
   }
+
+  /// With CheckLayerSatOptions::sum_over_ranks: fits the probes to what all ranks have trained on
+  /// so far in this epoch. To be called by all of them, between training and evaluation; without it
+  /// an evaluation tries the probes of the last add_saturations(). Waits for the device, and for
+  /// the other ranks. Does nothing where no probe is requested or there is one process, whose
+  /// probes are fitted when an evaluation begins.
+  /// @throws std::logic_error after close()
+  void fit_probes();
 
   /// Hands the writers what waits for it.
   /// @throws std::logic_error after close()
@@ -286,6 +300,7 @@ class CheckLayerSat {
 
   void require_open(std::string_view function) const;
   void require_probe_memory(const std::vector<FoundLayer>& layers) const;
+  void use_device_for_ranks(const std::vector<FoundLayer>& layers);
   LabelsGuard labelled(const torch::Tensor& labels, std::int64_t ignore_index, bool is_set,
                        std::string_view function);
   void require_known(std::string_view layer, std::string_view stat) const;
@@ -293,11 +308,13 @@ class CheckLayerSat {
   void inform(Writer& writer) const;
   void add(const FoundLayer& found);
   void hook(const std::shared_ptr<Layer>& layer, const ModuleView& module);
-  [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers() const;
+  [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers(bool with_hidden = false) const;
   std::shared_ptr<Layer> observed_layer(const std::string& name, LayerFamily family);
-  [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers_in_forward_order() const;
+  [[nodiscard]] std::vector<std::shared_ptr<Layer>> layers_in_forward_order(bool with_hidden) const;
   [[nodiscard]] bool saw_data() const;
-  EpochData end_epoch();
+  EpochData end_epoch(bool is_of_all_ranks);
+  template <typename Action>
+  bool with_ranks(const Action& action);
   EpochRecord finish_epoch(EpochData data);
   void write_unsaved();
   void wait() const;
@@ -313,6 +330,7 @@ class CheckLayerSat {
   mutable std::mutex layers_mutex_;  // guards layers_
   std::vector<std::shared_ptr<Layer>> layers_;
   std::vector<std::shared_ptr<Writer>> writers_;
+  detail::RankGroup ranks_;
   RunInfo run_info_;  // but for the problems, which grow
   std::vector<std::pair<std::shared_ptr<Layer>, RemovableHandle>> hooks_;  // none while stopped
   std::shared_ptr<detail::TrainingFieldsBase> fields_;  // nullptr unless requested
@@ -338,12 +356,14 @@ template <typename Scalar>
 CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterList& save_to,
                                      const Modules& modules, CheckLayerSatOptions options)
     : observation_(std::make_shared<detail::Observation>(std::move(options))),
+      ranks_(this->options().sum_over_ranks()),
       epoch_(this->options().initial_epoch()) {
   const detail::LayerChoice choice =
       detail::choose_layers(modules, this->options(), observation_->problems);
   for (const FoundLayer& layer : choice.layers) add(layer);
   if (observation_->settings.has_probes()) require_probe_memory(choice.layers);
-  if (!this->options().nosave()) {
+  use_device_for_ranks(choice.layers);
+  if (!this->options().nosave() && this->options().rank() == 0) {
     writers_ = save_to.make({savefile, epoch_, this->options().writer_args()});
   }
   watch_fields();
@@ -403,6 +423,7 @@ void CheckLayerSat<Scalar>::observe(const std::string& name, const torch::Tensor
                                     LayerFamily family) {
   require_open("observe");
   if (!is_recording()) return;
+  observation_->modes.note(mode);
   observed_layer(name, family)->take(output, mode);
 }
 
@@ -410,7 +431,7 @@ template <typename Scalar>
 EpochRecord CheckLayerSat<Scalar>::add_saturations(bool save) {
   require_open("add_saturations");
   wait();
-  EpochRecord record = finish_epoch(end_epoch());
+  EpochRecord record = finish_epoch(end_epoch(/*is_of_all_ranks=*/true));
   if (save) write_unsaved();
   return record;
 }
@@ -419,7 +440,7 @@ template <typename Scalar>
 std::shared_future<EpochRecord> CheckLayerSat<Scalar>::add_saturations_async() {
   require_open("add_saturations_async");
   wait();
-  auto data = std::make_shared<EpochData>(end_epoch());
+  auto data = std::make_shared<EpochData>(end_epoch(/*is_of_all_ranks=*/true));
   const auto report = [this, data] {
     EpochRecord record = finish_epoch(std::move(*data));
     write_unsaved();
@@ -497,7 +518,8 @@ void CheckLayerSat<Scalar>::close() noexcept {
     if (has_data && (is_thrown || options().partial_epoch() == PartialEpoch::Mark)) {
       add_scalar("partial-epoch", 1);
     }
-    finish_epoch(end_epoch());
+    // What other ranks do now nobody knows.
+    finish_epoch(end_epoch(/*is_of_all_ranks=*/false));
   });
   attempt("saving", [&] { write_unsaved(); });
   for (const std::shared_ptr<Writer>& writer : writers_) {
@@ -556,6 +578,18 @@ void CheckLayerSat<Scalar>::require_probe_memory(const std::vector<FoundLayer>& 
           "so few, or the layers and probe_features so few, that the sums of all probes, up "
           "to {:.1f} GB, fit into the {:.1f} GB that are free",
           bytes / giga, static_cast<double>(*available) / giga));
+}
+
+/// What is summed over ranks is where sums are kept, as far as that is known now: NCCL wants it on
+/// a GPU.
+template <typename Scalar>
+void CheckLayerSat<Scalar>::use_device_for_ranks(const std::vector<FoundLayer>& layers) {
+  if (!options().sum_over_ranks()) return;
+  if (options().device()) return ranks_.use_device(*options().device());
+  for (const FoundLayer& layer : layers) {
+    const torch::Tensor weight = layer.kind->weight(layer.module);
+    if (weight.defined()) return ranks_.use_device(weight.device());
+  }
 }
 
 template <typename Scalar>
@@ -637,11 +671,12 @@ void CheckLayerSat<Scalar>::hook(const std::shared_ptr<Layer>& layer, const Modu
 
 /// Those that have shown, as they are now: observe() may add to them in another thread.
 template <typename Scalar>
-std::vector<std::shared_ptr<detail::ObservedLayer<Scalar>>> CheckLayerSat<Scalar>::layers() const {
+std::vector<std::shared_ptr<detail::ObservedLayer<Scalar>>> CheckLayerSat<Scalar>::layers(
+    bool with_hidden) const {
   const std::lock_guard<std::mutex> lock(layers_mutex_);
   std::vector<std::shared_ptr<Layer>> shown;
   for (const auto& layer : layers_) {
-    if (!layer->is_hidden()) shown.push_back(layer);
+    if (with_hidden || !layer->is_hidden()) shown.push_back(layer);
   }
   return shown;
 }
@@ -671,9 +706,9 @@ std::shared_ptr<detail::ObservedLayer<Scalar>> CheckLayerSat<Scalar>::observed_l
 /// The layers in the order of their first forward; those that were never called come last.
 template <typename Scalar>
 std::vector<std::shared_ptr<detail::ObservedLayer<Scalar>>>
-CheckLayerSat<Scalar>::layers_in_forward_order() const {
+CheckLayerSat<Scalar>::layers_in_forward_order(bool with_hidden) const {
   std::vector<std::pair<std::int64_t, std::shared_ptr<Layer>>> ordered;
-  for (const auto& layer : layers()) {
+  for (const auto& layer : layers(with_hidden)) {
     ordered.emplace_back(layer->order().value_or(std::numeric_limits<std::int64_t>::max()), layer);
   }
   std::stable_sort(ordered.begin(), ordered.end(),
@@ -691,12 +726,23 @@ bool CheckLayerSat<Scalar>::saw_data() const {
 
 /// Takes the epoch's data, and begins the next one.
 template <typename Scalar>
-typename CheckLayerSat<Scalar>::EpochData CheckLayerSat<Scalar>::end_epoch() {
+typename CheckLayerSat<Scalar>::EpochData CheckLayerSat<Scalar>::end_epoch(bool is_of_all_ranks) {
   detail::end_wait();
   EpochData data{{epoch_++, std::exchange(scalars_, {}), {}}, {}};
-  for (auto& layer : layers_in_forward_order()) {
+  const bool has_ranks = static_cast<bool>(options().sum_over_ranks());
+  for (auto& layer : layers_in_forward_order(/*with_hidden=*/has_ranks)) {
     auto layer_data = layer->end_epoch();
     data.layers.emplace_back(std::move(layer), std::move(layer_data));
+  }
+  if (has_ranks) {
+    const bool is_summed =
+        is_of_all_ranks && with_ranks([&](detail::RankGroup& group) {
+          detail::EpochSums<Scalar>(group, *observation_).run(data.layers, data.record.epoch);
+        });
+    if (!is_summed) {
+      detail::use_own_data<Scalar>(data.layers);
+      data.record.scalars.emplace_back("own-rank", 1);
+    }
   }
   tell_of_ambiguous_layers();
   if (fields_) {
@@ -706,6 +752,55 @@ typename CheckLayerSat<Scalar>::EpochData CheckLayerSat<Scalar>::end_epoch() {
     }
   }
   return data;
+}
+
+/// Does something together with the other ranks, if that is still possible.
+/// @return whether it was done; else this rank's own data is all that there is
+template <typename Scalar>
+template <typename Action>
+bool CheckLayerSat<Scalar>::with_ranks(const Action& action) {
+  if (!ranks_.is_on()) return false;
+  try {
+    action(ranks_);
+    return true;
+  } catch (const detail::RanksDisagree& error) {
+    const std::string_view reason(error.what());
+    observation_->problems.tell_once(
+        // What follows names the epoch.
+        fmt::format("ranks disagree: {}", reason.substr(0, reason.find_first_of(";:"))),
+        fmt::format("sum_over_ranks: {}. Where that is so, each rank reports its own data, with a "
+                    "scalar \"own-rank\"",
+                    error.what()));
+  } catch (const std::exception& error) {  // of the program's function, or for lack of memory
+    ranks_.give_up();
+    const std::string_view reason(error.what());
+    observation_->problems.tell_once(
+        "ranks failed",
+        fmt::format("sum_over_ranks: {}; it is not called again, and this rank reports its own "
+                    "data from here on, with a scalar \"own-rank\"",
+                    reason.substr(0, reason.find('\n'))));
+  }
+  return false;
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::fit_probes() {
+  require_open("fit_probes");
+  if (!observation_->settings.has_probes() || !options().sum_over_ranks()) return;
+  std::vector<std::shared_ptr<Layer>> sorted = layers_in_forward_order(/*with_hidden=*/true);
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto& a, const auto& b) { return a->name() < b->name(); });
+  detail::end_wait();
+  const bool is_done = with_ranks([&](detail::RankGroup& group) {
+    detail::fit_probes_of_ranks<Scalar>(group, *observation_, sorted, epoch_);
+  });
+  if (is_done) return;
+  try {
+    detail::fit_probes_to_own_data<Scalar>(*observation_, sorted);
+  } catch (const std::exception& error) {
+    observation_->problems.tell_once(
+        "fit_probes", fmt::format("fit_probes(): the probes stay as they were: {}", error.what()));
+  }
 }
 
 /// Computes the statistics; the record then waits to be written.

@@ -5,6 +5,7 @@
 #include <cstdint>      // std::int64_t
 #include <stdexcept>    // std::invalid_argument
 #include <string_view>  // std::string_view
+#include <tuple>        // std::get
 #include <type_traits>  // std::is_same_v
 #include <utility>      // std::move
 
@@ -24,6 +25,18 @@
 #include <delve/row_targets.hpp>
 
 namespace delve {
+
+/// What a Covariance knows of its data, apart from how it was summed.
+struct Moments {
+  std::int64_t samples = 0;                 ///< n
+  std::int64_t skipped_batches = 0;         ///< left out for values that are not finite
+  c10::ScalarType coarsest = c10::kDouble;  ///< the type with the fewest digits that came
+  at::Tensor mean;  ///< (d + c) float64: of the features, then of the targets; zeros where n is 0
+  at::Tensor scatter;  ///< (d + c, d) float64: n times their covariance with the features
+
+  /// d; 0 before any batch.
+  [[nodiscard]] std::int64_t width() const { return scatter.defined() ? scatter.size(1) : 0; }
+};
 
 /// Mean and covariance of data that comes in batches, on the device where it comes.
 ///
@@ -88,6 +101,15 @@ class Covariance {
 
   /// The memory that it holds on its device, in bytes.
   [[nodiscard]] std::int64_t bytes() const;
+
+  /// What is known of the data, on its device. Waits for it.
+  /// @throws std::runtime_error as update()
+  [[nodiscard]] Moments moments();
+
+  /// Forgets all data, and knows instead what another accumulator of as many targets, or several
+  /// of them together, knew.
+  /// @throws std::runtime_error as update()
+  void assign(const Moments& moments);
 
   /// Forgets all data and frees its memory.
   void reset() { *this = fresh(); }
@@ -452,6 +474,58 @@ at::Tensor Covariance<Scalar>::cross_covariance() {
       .sub_(at::outer(targets, mean))
       .t()
       .div(shift_.scale().to(at::kDouble));
+}
+
+template <typename Scalar>
+Moments Covariance<Scalar>::moments() {
+  const detail::PlainMode plain;
+  Moments known;
+  if (width_ == 0) return known;
+  known.samples = samples();
+  known.skipped_batches = skipped_batches();
+  known.coarsest = coarsest_;
+  const auto options = at::TensorOptions(device()).dtype(at::kDouble);
+  if (known.samples == 0) {
+    known.mean = at::zeros({width_ + targets_}, options);
+    known.scatter = at::zeros({width_ + targets_, width_}, options);
+    return known;
+  }
+  known.scatter = matrix();
+  known.mean = mean();
+  if (targets_ > 0) {
+    known.scatter = at::cat({known.scatter, cross_covariance().t()});
+    known.mean = at::cat({known.mean, target_means()});
+  }
+  known.scatter.mul_(static_cast<double>(known.samples));
+  return known;
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::assign(const Moments& moments) {
+  const detail::PlainMode plain;
+  reset();
+  if (moments.width() == 0) return;
+  begin(moments.width(), moments.scatter.options());
+  coarsest_ = moments.coarsest;
+  const at::Tensor mean = moments.mean.narrow(0, 0, width_);
+  const at::Tensor targets = moments.mean.narrow(0, width_, targets_);
+  const auto count = static_cast<double>(moments.samples);
+  if (moments.samples == 0) {
+    sums_.skip(at::full({}, static_cast<double>(moments.skipped_batches), mean.options()));
+    return;
+  }
+  foresee_sums();
+  // About the mean Σ y is 0; what is left is scaled so that no sum overflows.
+  const at::Tensor spread =
+      moments.scatter.diagonal().narrow(0, 0, width_).amax().div(count).sqrt();
+  const at::Tensor scale = std::get<0>(at::frexp(spread)).mul(2).div_(spread);
+  shift_ = detail::Shift(mean.clone(), at::where(at::isfinite(scale), scale, at::ones_like(scale)));
+  const at::Tensor& s = shift_.scale();
+  sums_.assign(count, static_cast<double>(moments.skipped_batches),
+               at::cat({moments.scatter.narrow(0, 0, width_) * s.square(),
+                        at::zeros({1, width_}, mean.options()),
+                        moments.scatter.narrow(0, width_, targets_) * s}),
+               targets * count);
 }
 
 template <typename Scalar>

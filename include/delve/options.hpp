@@ -9,6 +9,7 @@
 #include <string_view>  // std::string_view
 #include <vector>       // std::vector
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 #include <torch/arg.h>
 
@@ -170,6 +171,19 @@ struct CheckLayerSatOptions {
 
   /// What a writer made by key is told, by name ("width"); docs/writers.md has the names.
   TORCH_ARG(WriterArgs, writer_args);
+
+  /// Sums a tensor over all processes (ranks) of a training, in place: what an allreduce does. All
+  /// ranks then report the data of all of them (docs/distributed.md). Called in the thread of
+  /// add_saturations(), add_saturations_async() and fit_probes(), which all ranks must call equally
+  /// often, with int64 and float64 tensors on the device of the first layer; never by close(). It
+  /// may put another tensor of the same shape and type in the place of the one it is given. Where
+  /// it throws, that is reported, it is not called again, and this rank reports its own data.
+  /// Unset: there is one process.
+  TORCH_ARG(std::function<void(at::Tensor&)>, sum_over_ranks);
+
+  /// Which of the processes this is, of which rank 0 writes the files; >= 0, and 0 without
+  /// sum_over_ranks.
+  TORCH_ARG(std::int64_t, rank) = 0;
 
   /// Whose mode tells training from evaluation.
   TORCH_ARG(ModeSource, mode_from) = ModeSource::Layer;

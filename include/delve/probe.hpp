@@ -250,6 +250,28 @@ class Probe {
     sums_.merge(other.sums_);
   }
 
+  /// What is known of the rows and labels. Waits for the device.
+  /// @throws std::runtime_error as Covariance::update()
+  [[nodiscard]] Moments moments() {
+    const detail::PlainMode plain;
+    Moments known = sums_.moments();
+    if (origin_.defined() && known.samples > 0) {
+      known.mean.narrow(0, known.width(), options_.targets()).add_(origin_.to(known.mean.device()));
+    }
+    return known;
+  }
+
+  /// Forgets all rows, and knows instead what another probe of the same options, or several of them
+  /// together, knew.
+  /// @throws std::runtime_error as Covariance::update()
+  void assign(const Moments& moments) {
+    const detail::PlainMode plain;
+    sums_.assign(moments);
+    if (options_.targets() > 0 && moments.width() > 0) {
+      origin_ = at::zeros({options_.targets()}, moments.mean.options());
+    }
+  }
+
   /// Solves for the map that fits what came best. Does not wait for the device. Where the equations
   /// have no solution, as with shrinkage 0 and fewer rows than features, the weights are NaN.
   /// @throws std::logic_error before the first update()

@@ -124,3 +124,26 @@ set(name cxx20)
 fake_torch(cxx20 2.12)
 configure(cxx20 output)
 expect("${output}" succeeds "INTERFACE_COMPILE_FEATURES: cxx_std_20")
+
+# A LibTorch without Gloo's headers would be compiled with those of the system, of another version.
+set(gloo_header include/torch/csrc/distributed/c10d/ProcessGroupGloo.hpp)
+file(WRITE "${FOLDER}/system/gloo/algorithm.h" "")
+set(name foreign_gloo)
+fake_torch(foreign_gloo 2.4)
+file(WRITE "${FOLDER}/foreign_gloo/torch/${gloo_header}" "")
+configure(foreign_gloo output "-DCMAKE_INCLUDE_PATH=${FOLDER}/system")
+expect("${output}" succeeds "those of Gloo in ${FOLDER}/system, of another origin")
+
+set(name own_gloo)
+fake_torch(own_gloo 2.4)
+file(WRITE "${FOLDER}/own_gloo/torch/${gloo_header}" "")
+file(WRITE "${FOLDER}/own_gloo/torch/include/gloo/algorithm.h" "")
+configure(own_gloo output "-DCMAKE_INCLUDE_PATH=${FOLDER}/system")
+expect("${output}" succeeds "Gloo: .")
+
+set(name no_gloo)
+fake_torch(no_gloo 2.4)
+file(WRITE "${FOLDER}/no_gloo/torch/${gloo_header}" "")
+configure(no_gloo output -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF
+          -DCMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH=OFF)
+expect("${output}" succeeds "there is no gloo/algorithm.h")

@@ -26,6 +26,19 @@ struct ProbeEpoch {
   ProbeScore evaluation;
   ProbeScore training;
   std::vector<LabelledRows> held_out;  ///< to be tried by fit, for lack of an evaluation
+  /// Where the probe does not fit itself: what this one is to be fitted to, with the sums of
+  /// others.
+  std::shared_ptr<Probe<Scalar>> sums = nullptr;
+  std::optional<ProbeScore> tried = std::nullopt;  ///< of held_out, if it was tried already
+
+  /// How well what was fitted does on what was held out.
+  [[nodiscard]] ProbeScore try_held_out() const {
+    ProbeScore score;
+    for (const LabelledRows& part : held_out) {
+      score.add(fit->get(part.rows), part.counted(), part.labels);
+    }
+    return score;
+  }
 
   /// The figures; then the sums are forgotten. Waits for the device.
   [[nodiscard]] ProbeMeasurement measure(bool needs_collapse) const {
@@ -35,11 +48,7 @@ struct ProbeEpoch {
     found.training = training.share();
     if (!fit) return found;
     found.is_solved = !fit->has_failed();
-    ProbeScore tried;
-    for (const LabelledRows& part : held_out) {
-      tried.add(fit->get(part.rows), part.counted(), part.labels);
-    }
-    found.held_out = tried.share();
+    found.held_out = tried ? tried->share() : try_held_out().share();
     if (needs_collapse) found.neural_collapse = fit->neural_collapse();
     fit->forget_sums();
     return found;
@@ -53,9 +62,13 @@ class LayerProbe {
  public:
   /// @param seed of the samples that are held out
   /// @param scores_training whether rows of the training are tried, too
-  LayerProbe(const ProbeOptions& options, std::uint64_t seed, bool scores_training)
+  /// @param fits_itself whether it is fitted to what it has summed; else accept() brings what is to
+  ///   be tried
+  LayerProbe(const ProbeOptions& options, std::uint64_t seed, bool scores_training,
+             bool fits_itself)
       : options_(options),
         scores_training_(scores_training),
+        fits_itself_(fits_itself),
         own_(new_probe()),
         shared_(new_probe()),
         held_out_(seed) {}
@@ -92,7 +105,8 @@ class LayerProbe {
   /// Tries what was fitted, after fitting it to what came since.
   /// @param first_sample the number of its first sample
   void evaluate(const LabelledRows& batch, std::int64_t first_sample) {
-    if (has_news_) {
+    is_late_ = is_late_ || (has_news_ && !fits_itself_);
+    if (has_news_ && fits_itself_) {
       return_held_out();
       auto fit = std::make_shared<LazyFit<Scalar>>(all_of(own_, shared_));
       fit->forget_sums();  // which training may change
@@ -125,6 +139,10 @@ class LayerProbe {
       if (rows.is_shared) covariance.update(rows.rows);
     }
     covariance.merge(shared->sums());
+    if (!fits_itself_) {
+      epoch.sums = all_of(own, shared);
+      return epoch;
+    }
     if (own->width() == 0 && shared->width() == 0) return epoch;
     if (has_news) {
       fit_ = std::make_shared<LazyFit<Scalar>>(all_of(own, shared));
@@ -134,6 +152,22 @@ class LayerProbe {
     epoch.fit = fit_;
     return epoch;
   }
+
+  /// What was summed in this epoch. Waits for the device.
+  [[nodiscard]] Moments moments() {
+    return_held_out();
+    return all_of(own_, shared_)->moments();
+  }
+
+  /// Takes what is to be tried from here on, where it does not fit itself.
+  void accept(std::shared_ptr<LazyFit<Scalar>> fit) {
+    fit_ = std::move(fit);
+    evaluation_ = {};  // of the fit before
+    has_news_ = false;
+  }
+
+  /// Whether an evaluation tried what was fitted before the training that came last.
+  [[nodiscard]] bool is_late() const { return is_late_; }
 
   /// Whether something was fitted that an evaluation can try.
   [[nodiscard]] bool has_fit() const { return fit_ != nullptr; }
@@ -173,6 +207,8 @@ class LayerProbe {
 
   ProbeOptions options_;
   bool scores_training_;
+  bool fits_itself_;
+  bool is_late_ = false;
   Sums own_;     // of rows that are pooled, or may be masked
   Sums shared_;  // of rows of the covariance
   HeldOut held_out_;

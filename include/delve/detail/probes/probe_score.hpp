@@ -73,6 +73,22 @@ class ProbeScore {
 
   [[nodiscard]] bool empty() const { return !sums_.defined(); }
 
+  /// All that share() is read off, to be summed with that of others: (4 + K) float64, on a device.
+  /// @param targets K, of targets that are numbers; else 0
+  [[nodiscard]] at::Tensor numbers(std::int64_t targets, at::Device device) const {
+    at::Tensor all = at::zeros({4 + targets}, at::TensorOptions(device).dtype(at::kDouble));
+    if (sums_.defined()) all.narrow(0, 0, 4).copy_(sums_);
+    if (target_sum_.defined()) all.narrow(0, 4, targets).copy_(target_sum_);
+    return all;
+  }
+
+  /// That of all. Scores by sample are this one's own, and are forgotten.
+  void assign(const at::Tensor& numbers) {
+    by_sample_.clear();
+    sums_ = numbers.narrow(0, 0, 4);
+    if (numbers.size(0) > 4) target_sum_ = numbers.narrow(0, 4, numbers.size(0) - 4);
+  }
+
   /// Of the first 131,072 samples at most, on their device.
   [[nodiscard]] const std::vector<SampleScores>& by_sample() const { return by_sample_; }
 

@@ -141,6 +141,17 @@ class ProductSums {
     skipped_.add_(here(others.skipped_));
   }
 
+  /// Becomes the sums of data that was summed elsewhere. Must be new.
+  /// @param samples, skipped how many rows and batches
+  /// @param sums (d + 1 + c, d), float64, and target_sum (c)
+  void assign(double samples, double skipped, const at::Tensor& sums,
+              const at::Tensor& target_sum) {
+    count_.fill_(samples);
+    skipped_.fill_(skipped);
+    sums_ = sums.to(type_);
+    target_sum_.copy_(target_sum);
+  }
+
   /// Adds a vector to the targets of all rows: (c), float64. Must be settled.
   void move_targets(const at::Tensor& by) {
     cross().add_(at::outer(by, sum().to(at::kDouble)));

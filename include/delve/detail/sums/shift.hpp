@@ -38,6 +38,11 @@ class Shift {
     set(at::zeros({width}, options), at::ones({}, options));
   }
 
+  /// One that is chosen.
+  /// @param shift s: (d)
+  /// @param scale (), a power of two, of the same type
+  Shift(const at::Tensor& shift, const at::Tensor& scale) : is_chosen_(true) { set(shift, scale); }
+
   [[nodiscard]] const at::Tensor& shift() const { return shift_; }  ///< s: (d)
   [[nodiscard]] const at::Tensor& scale() const { return scale_; }  ///< ()
 

@@ -191,6 +191,9 @@ inline void review_probes(const EpochRecord& record, const std::vector<LayerRepo
   tell_of(&ProbeFaults::is_untrained,
           "it was evaluated under labels(), and trained without, so that there is no probe to try; "
           "make a guard before each forward of the training, too");
+  tell_of(&ProbeFaults::is_late,
+          "evaluated with the probe that the ranks fitted before the last training; call "
+          "fit_probes() on all ranks between training and evaluation");
   tell_of(&ProbeFaults::is_unsolved,
           "the equations of its probe have no solution, and its values are missing; a larger "
           "probe_shrinkage() gives them one");

@@ -73,7 +73,9 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, CovarianceSh
   if (settings.need(Need::Variances)) variances = to_eigen(covariance.variances());
   if (settings.need(Need::Covariance)) sigma = to_eigen(matrix);
   if (settings.need(Need::Embedding)) {
-    embedding = embedded(stream.sample.rows(), covariance.mean(), matrix);
+    const at::Tensor rows =
+        stream.sample.rows();  // undefined where rank 0, whose they are, had none
+    if (rows.defined()) embedding = embedded(rows, covariance.mean(), matrix);
   }
   if (settings.has_drift()) {
     CovarianceShape now = shape_of(matrix);

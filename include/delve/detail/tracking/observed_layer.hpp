@@ -8,6 +8,7 @@
 #include <memory>       // std::make_shared, std::shared_ptr
 #include <mutex>        // std::lock_guard, std::mutex, std::unique_lock
 #include <optional>     // std::optional
+#include <set>          // std::set
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <utility>      // std::exchange, std::move, std::pair
@@ -51,6 +52,25 @@
 
 namespace delve::detail {
 
+/// The modes that a program has named. Thread-safe.
+class NamedModes {
+ public:
+  void note(Mode mode) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    modes_.insert(mode);
+  }
+
+  /// Train and Eval, then these.
+  [[nodiscard]] std::vector<Mode> all() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return {modes_.begin(), modes_.end()};
+  }
+
+ private:
+  mutable std::mutex mutex_;  // guards modes_
+  std::set<Mode> modes_{Mode::Train, Mode::Eval};
+};
+
 /// What the layers of a tracker share.
 struct Observation {
   explicit Observation(CheckLayerSatOptions given)
@@ -72,6 +92,7 @@ struct Observation {
   const std::shared_ptr<ModeSwitches> switches = std::make_shared<ModeSwitches>();
   const std::shared_ptr<LabelSwitches> labels = std::make_shared<LabelSwitches>();
   std::atomic<std::int64_t> layers_called{0};
+  NamedModes modes;
 };
 
 /// Whether the log_interval records a forward. The draw is the same for all layers, so that those
@@ -124,6 +145,7 @@ struct ProbeFaults {
   bool other_thread = false;  ///< it ran in a thread without a guard, while another one had one
   bool is_untrained = false;  ///< it was evaluated, and trained without labels
   bool is_unsolved = false;   ///< the equations had no solution
+  bool is_late = false;       ///< what was tried was fitted before the training that came last
 };
 
 /// What an epoch leaves of a layer.
@@ -196,6 +218,15 @@ class ObservedLayer {
   /// The statistics of that data, epoch by epoch. May run while forwards bring more, in any thread.
   /// Waits for the device. Never throws: what cannot be computed is missing, and reported.
   [[nodiscard]] LayerReport report(EpochData data);
+
+  /// Notes that it ran, where that is known of other processes alone: a part then shows.
+  void note_called();
+
+  /// What its probe has summed in this epoch. Needs one. Waits for the device.
+  [[nodiscard]] Moments probe_moments();
+
+  /// Takes what its probe is to try from here on.
+  void accept(std::shared_ptr<LazyFit<Scalar>> fit);
 
   /// The record of a mode without data.
   [[nodiscard]] LayerRecord empty_record(Mode mode, std::int64_t width) const;
@@ -270,7 +301,8 @@ ObservedLayer<Scalar>::ObservedLayer(std::string name, const OutputLayout& layou
                    observation_->settings.options().sample_seed() + fnv1a(name_)) {
   const Settings& settings = observation_->settings;
   if (!settings.has_probes()) return;
-  probe_.emplace(settings.probe(), settings.options().sample_seed(), settings.has("probe_train"));
+  probe_.emplace(settings.probe(), settings.options().sample_seed(), settings.has("probe_train"),
+                 /*fits_itself=*/!settings.options().sum_over_ranks());
 }
 
 template <typename Scalar>
@@ -328,6 +360,7 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
     } catch (const std::exception& error) {
       tell_once("its probe could not be ended", explained(error));
     }
+    probe_faults_.is_late = probe_->is_late();
     data.probe_faults = probe_faults_;
   }
   for (auto& [mode, stream] : streams_) {
@@ -392,6 +425,25 @@ LayerReport ObservedLayer<Scalar>::report(EpochData data) {
     report.records.push_back(std::move(record));
   }
   return report;
+}
+
+template <typename Scalar>
+void ObservedLayer<Scalar>::note_called() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!order_) order_ = observation_->layers_called.fetch_add(1);
+}
+
+template <typename Scalar>
+Moments ObservedLayer<Scalar>::probe_moments() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const PlainMode plain;
+  return probe_->moments();
+}
+
+template <typename Scalar>
+void ObservedLayer<Scalar>::accept(std::shared_ptr<LazyFit<Scalar>> fit) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  probe_->accept(std::move(fit));
 }
 
 template <typename Scalar>
@@ -550,7 +602,8 @@ bool ObservedLayer<Scalar>::take_labelled(const std::vector<at::Tensor>& outputs
     if (is_cut) labelled = labelled.first(samples);
     if (probe_mode == Mode::Eval) {
       probe_->evaluate(labelled, batch.first_sample());
-      if (!probe_->has_fit() && has_trained_) probe_faults_.is_untrained = true;
+      const bool is_unfitted = !probe_->has_fit() && !probe_->is_late();
+      if (is_unfitted && has_trained_) probe_faults_.is_untrained = true;
       return false;
     }
     labelled.is_shared = rows.are_tracked && mode == Mode::Train && takes_all &&

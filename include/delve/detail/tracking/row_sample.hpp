@@ -22,6 +22,12 @@ class RowSample {
     picked_.push_back(pick(rows.dim() == 3 ? rows : rows.unsqueeze(1)));
   }
 
+  /// Becomes rows that were drawn elsewhere: (m, d).
+  void assign(const at::Tensor& rows) {
+    picked_.clear();
+    if (rows.numel() > 0) picked_.push_back(rows);
+  }
+
   /// (m, d), without those that are not finite; undefined where there was no batch. Waits for the
   /// device.
   [[nodiscard]] at::Tensor rows() const {
