@@ -144,7 +144,14 @@ TEST_CASE("Receptive fields are a line below the table, when they are new", "[co
   CHECK(ends_with(out.str(),
                   "  receptive fields: up to 19 of an input of 32 × 32; no border layer\n"));
   out.str("");
-  writer.write(record(2, {}, {layer("a", Mode::Train, {0.5})}));
+  // As of a recurrent network.
+  first.fields = {delve_test::field("a", -1, -1, false)};
+  first.fields[0].axes.resize(1);
+  first.epoch = 2;
+  writer.write(first);
+  CHECK(ends_with(out.str(), "  receptive fields: none, each layer sees all of an input of 32\n"));
+  out.str("");
+  writer.write(record(3, {}, {layer("a", Mode::Train, {0.5})}));
   CHECK(out.str().find("receptive") == std::string::npos);
 }
 

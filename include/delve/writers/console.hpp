@@ -91,6 +91,11 @@ class ConsoleWriter final : public Writer {
       if (!input.empty()) continue;
       for (const AxisField& axis : field.axes) input.push_back(axis.input);
     }
+    // Recurrent layers, say: what is behind them has no receptive field to speak of.
+    if (largest == 0) {
+      return fmt::format("  receptive fields: none, each layer sees all of an input of {}\n",
+                         fmt::join(input, " × "));
+    }
     return fmt::format(
         "  receptive fields: up to {} of an input of {}; {}{}\n", largest, fmt::join(input, " × "),
         border.empty() ? "no border layer" : "border layers: ", detail::first_of(border, 3));

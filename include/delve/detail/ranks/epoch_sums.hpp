@@ -45,8 +45,6 @@ std::string rank_options(const Settings& settings, std::int64_t epoch, std::stri
     const bool is_own = name == "sample_seed" || name == "max_samples" || name == "initial_epoch";
     if (!is_own) text += fmt::format(", {} {}", name, value);
   }
-  const auto shrinkage = settings.options().probe_shrinkage();
-  if (shrinkage) text += fmt::format(", probe_shrinkage {}", *shrinkage);
   return text;
 }
 
