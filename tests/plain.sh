@@ -62,7 +62,8 @@ flags+=(-I"$root/include" -I"$tests" -I"$root/examples" "-DDELVE_TEST_DATA=\"$te
   -isystem "$folder/include/eigen3" -isystem "$folder/include")
 
 names=()
-read -ra all < <(tr '\n' ' ' <"$tests/CMakeLists.txt" | sed -nE 's/.*set\(plain_tests ([^)]*)\).*/\1/p')
+read -ra all <<<"$(tr '\n' ' ' <"$tests/CMakeLists.txt" |
+  sed -nE 's/.*set\(plain_tests ([^)]*)\).*/\1/p')"
 ((${#all[@]} > 10)) || { echo "$0: found only ${#all[@]} tests in tests/CMakeLists.txt" >&2; exit 1; }
 (($# > 0)) || set -- "${all[@]}"
 left_out=0

@@ -79,7 +79,7 @@ inline void put(const std::filesystem::path& path, const std::string& bytes) {
 }
 
 /// All bytes of a file; none where there is no such file.
-inline std::string read(const std::string& path) {
+inline std::string read(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }

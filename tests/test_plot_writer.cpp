@@ -21,6 +21,7 @@
 
 #include "catch.hpp"
 #include "records.hpp"
+#include "system.hpp"
 
 using delve::Mode;
 using delve::PictureFormat;
@@ -142,6 +143,7 @@ TEST_CASE("The script holds the layers in order, missing values as gaps", "[plot
 }
 
 TEST_CASE("The picture of a probe has the saturation of its mode behind it", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const auto with_probe = [](const std::string& name, double saturation, double accuracy) {
     delve::LayerRecord it = layer(name, Mode::Eval, {saturation});
     it.values.push_back({"probe", "probe-accuracy", accuracy, delve::ValueKind::Share});
@@ -206,6 +208,7 @@ TEST_CASE("The picture of drift has its noise floor behind it, and a heat map of
 }
 
 TEST_CASE("Border layers are marked in every picture from when they are known", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const std::vector<std::string> layers = {"a", "b", "c", "d"};
   const std::string script =
       delve::detail::layer_script(delve::detail::png_picture, {"run"}, Mode::Train,
@@ -238,6 +241,7 @@ TEST_CASE("Border layers are marked in every picture from when they are known", 
 }
 
 TEST_CASE("There is a picture for each statistic and mode with data", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("pictures");
   Watched watched((folder / "run").string());
   watched.writer.write(record(0, {},
@@ -254,6 +258,7 @@ TEST_CASE("There is a picture for each statistic and mode with data", "[plot]") 
 }
 
 TEST_CASE("A picture grows with its layers, or has the size asked for", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("sizes");
   std::vector<delve::LayerRecord> layers;
   for (int i = 0; i < 60; ++i) {
@@ -269,6 +274,7 @@ TEST_CASE("A picture grows with its layers, or has the size asked for", "[plot]"
 }
 
 TEST_CASE("Names are drawn, never obeyed, in every kind of picture", "[plot][injection]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const auto format = GENERATE(PictureFormat::Png, PictureFormat::Svg, PictureFormat::Pdf);
   const fs::path folder = fresh("injection");
   fs::create_directories(folder);
@@ -357,6 +363,7 @@ TEST_CASE("Several runs are compared, by the layers' names", "[plot]") {
 }
 
 TEST_CASE("A savefile of any name works", "[plot][injection]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   for (const std::string name : {"with blanks", "-dash", "quo'te", "dou\"ble", "semi;colon",
                                  "größe", "$(touch x)", "back`tick", "per%cent", "new\nline"}) {
     const fs::path folder = fresh("names");
@@ -383,6 +390,7 @@ TEST_CASE("Without gnuplot that is said once, and nothing is drawn", "[plot][fau
 
 TEST_CASE("A gnuplot that fails is quoted once, counted, and leaves nothing behind",
           "[plot][faults]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("failing");
   const std::string program = script_of(folder / "bin", "echo 'no more ink' >&2; exit 3");
   Watched watched((folder / "out" / "run").string(), {program, 0, 0});
@@ -399,6 +407,7 @@ TEST_CASE("A gnuplot that fails is quoted once, counted, and leaves nothing behi
 }
 
 TEST_CASE("What is no picture does not take a picture's place", "[plot][faults]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("garbled");
   const std::string program = script_of(folder / "bin", "printf '\\211PNG\\r\\n\\032\\n and then'");
   Watched watched((folder / "out" / "run").string(), {program, 0, 0});
@@ -411,6 +420,7 @@ TEST_CASE("What is no picture does not take a picture's place", "[plot][faults]"
 }
 
 TEST_CASE("A program that reads nothing of its script does no harm", "[plot][faults]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   // A pipe would have broken, and its signal would have ended the training.
   const fs::path folder = fresh("deaf");
   const std::string program = script_of(folder / "bin", "exec <&-; exit 1");
@@ -421,6 +431,7 @@ TEST_CASE("A program that reads nothing of its script does no harm", "[plot][fau
 }
 
 TEST_CASE("Every number can be drawn, and gnuplot has nothing to complain of", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const double inf = std::numeric_limits<double>::infinity();
   const std::vector<std::vector<double>> rows = {
       {-2300, -1, -1200},     {1e-200, 1e-90, 3e-150},
@@ -476,6 +487,7 @@ TEST_CASE("An axis holds all numbers, with labels at even places that tell them 
 }
 
 TEST_CASE("Pictures come whole in each format, and a part of one is not whole", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   for (const auto format :
        {delve::PictureFormat::Png, delve::PictureFormat::Svg, delve::PictureFormat::Pdf}) {
     const auto& kind = delve::detail::picture_kind(format);
@@ -504,6 +516,7 @@ TEST_CASE("Pictures come whole in each format, and a part of one is not whole", 
 }
 
 TEST_CASE("Only the statistics asked for are drawn, and what no epoch held is told", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("stats");
   PlotOptions options;
   options.stats = {"idim", "lsta"};
@@ -522,6 +535,7 @@ TEST_CASE("Only the statistics asked for are drawn, and what no epoch held is to
 }
 
 TEST_CASE("A heat map shows all layers over all epochs, once there are two", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("heat_map");
   Watched watched((folder / "run").string(), {overheard(folder / "bin"), 0, 0});
   watched.writer.write(
@@ -563,6 +577,7 @@ TEST_CASE("Thousands of epochs take bounded room, and the last one is there", "[
 }
 
 TEST_CASE("An animation has a frame an epoch, of half a second", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("animation");
   PlotOptions options{overheard(folder / "bin"), 600, 400};
   options.animation = true;
@@ -581,6 +596,7 @@ TEST_CASE("An animation has a frame an epoch, of half a second", "[plot]") {
 }
 
 TEST_CASE("Embedded data gets a picture a layer, of not more than 5000 points", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("embed");
   Watched watched((folder / "run").string(), {overheard(folder / "bin"), 0, 0});
   Eigen::MatrixXd points = Eigen::MatrixXd::Random(12000, 2);
@@ -603,6 +619,7 @@ TEST_CASE("Embedded data gets a picture a layer, of not more than 5000 points", 
 }
 
 TEST_CASE("Curves are a line a layer, and at most 40 have a key", "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   for (const std::size_t count : {1U, 40U, 90U}) {
     const fs::path folder = fresh("curves") / std::to_string(count);
     Watched watched((folder / "run").string(), {overheard(folder / "bin"), 0, 0});
@@ -625,6 +642,7 @@ TEST_CASE("Curves are a line a layer, and at most 40 have a key", "[plot]") {
 
 TEST_CASE("Pictures of an earlier run go, but none of another savefile or epoch",
           "[plot][resume]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const std::vector<std::string> stale = {
       "run_lsat_train_epoch_3.png", "run_lsat@0.9_eval_epoch_12.svg", "run_mine_train_epoch_4.pdf",
       "run_embed_eval_a%2Fb_epoch_3.png", "run_curve_train_epoch_3.png"};
@@ -679,6 +697,7 @@ TEST_CASE("Pictures of an earlier run go, but none of another savefile or epoch"
 }
 
 TEST_CASE("A resumed run's heat map begins with the table's epochs", "[plot][resume]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("resumed");
   fs::create_directories(folder);
   const auto run = [&] {
@@ -773,6 +792,9 @@ TEST_CASE("Sizes out of their range are refused", "[plot][misuse]") {
 }
 
 TEST_CASE("The user's environment changes no picture", "[plot][environment]") {
+#ifdef _WIN32
+  LEAVE_OUT("there is no gnuplot, and no shell in its place");
+#else
   const auto picture = [](const std::string& name) {
     const fs::path folder = fresh("environment");
     PlotOptions options;
@@ -818,4 +840,5 @@ TEST_CASE("The user's environment changes no picture", "[plot][environment]") {
       ::unsetenv(name);
     }
   }
+#endif
 }

@@ -196,8 +196,8 @@ TEST_CASE("What cannot be computed is an error that says why", "[reconstruct]") 
   std::ofstream(matrix / "eval-covariance-matrix_fc_epoch2.npy") << "\x93NUMPY";
   options.stats = {"lsat"};
   CHECK_THROWS_WITH(reconstruct(folder, options), ContainsSubstring("not a .npy file"));
-  std::ofstream(matrix / "eval-covariance-matrix_fc_epoch2.npy")
-      << delve::detail::npy_bytes(Eigen::MatrixXd(2, 3).setOnes());
+  delve_test::put(matrix / "eval-covariance-matrix_fc_epoch2.npy",
+                  delve::detail::npy_bytes(Eigen::MatrixXd(2, 3).setOnes()));
   CHECK_THROWS_WITH(reconstruct(folder, options),
                     ContainsSubstring("not a covariance matrix: 2 x 3"));
 }
@@ -226,8 +226,11 @@ TEST_CASE("Layers whose names differ by a leading zero are told apart", "[recons
 TEST_CASE("A file that holds no number of samples, or no matrix, is refused by name",
           "[reconstruct]") {
   const std::string folder = fresh("no_numbers");
-  const std::string samples = "train-samples_fc/train-samples_fc_epoch0.npy";
-  const std::string covariance = "train-covariance-matrix_fc/train-covariance-matrix_fc_epoch0.npy";
+  const auto named = [](const std::string& name) {
+    return (fs::path(name) / (name + "_epoch0.npy")).string();
+  };
+  const std::string samples = named("train-samples_fc");
+  const std::string covariance = named("train-covariance-matrix_fc");
   ReconstructOptions options;
   options.stats = {"lsat"};
   for (const double number : {std::nan(""), -1.0, 1e300}) {

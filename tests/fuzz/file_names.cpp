@@ -15,13 +15,18 @@ namespace {
 
 void read_name(const std::string& name) {
   using namespace delve::detail;
-  const std::string file = file_name_of(name);
-  require(file.find_first_of(std::string_view("/\0\n", 3)) == std::string::npos && !file.empty() &&
-              file.front() != '.',
-          "any name can be a file's");
-  require(name_of_file(file) == name, "a name is read from a file's as it was written");
+  for (const FileNaming naming : {FileNaming::Posix, FileNaming::Windows}) {
+    const std::string file = file_name_of(name, naming);
+    require(file.find_first_of(std::string_view("/\0\n", 3)) == std::string::npos &&
+                !file.empty() && file.front() != '.',
+            "any name can be a file's");
+    require(naming == FileNaming::Posix || is_name_on_windows(file), "Windows takes it, too");
+    require(name_of_file(file) == name, "a name is read from a file's as it was written");
+  }
   if (const auto read = name_of_file(name)) {
-    require(file_name_of(*read) == name, "only what is written is read");
+    require(file_name_of(*read, FileNaming::Posix) == name ||
+                file_name_of(*read, FileNaming::Windows) == name,
+            "only what is written is read");
   }
   if (const auto column = stat_column(name)) {
     const std::string written = value_name(column->mode, column->quantity, column->layer);
