@@ -4,10 +4,11 @@
 // tracker with all of them and one for each number of points, on one network while it trains.
 
 #include <algorithm>  // std::max
-#include <cmath>      // std::abs
+#include <cmath>      // std::abs, std::isfinite
 #include <cstddef>    // std::size_t
 #include <cstdint>    // std::int64_t, std::uint64_t
 #include <memory>     // std::make_unique, std::unique_ptr
+#include <stdexcept>  // std::runtime_error
 #include <string>     // std::string
 #include <vector>     // std::vector
 
@@ -114,6 +115,9 @@ void run(const PointsSettings& settings) {
         loss.backward();
         optimizer.step();
         loss_sum += loss.item<double>();
+        if (!std::isfinite(loss_sum)) {
+          throw std::runtime_error("the training diverged: choose a lower --learning-rate");
+        }
       }
     });
     const delve::EpochRecord exact = all->add_saturations();
@@ -139,7 +143,7 @@ int main(int argc, char** argv) {
                "benchmark_points_per_dimension");
   PointsSettings settings;
   settings.epochs = 4;
-  settings.learning_rate = 0.05;
+  settings.learning_rate = 0.005;
   settings.train_pictures = examples::kAllPictures;
   settings.test_pictures = 1;
   examples::add_options(app, settings);

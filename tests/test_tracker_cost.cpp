@@ -219,7 +219,7 @@ TEST_CASE("The offsets of a stride part a forward's points among them", "[sampli
 
 TEST_CASE("A stride leaves so many points a dimension, and meets all columns", "[sampling]") {
   using delve::detail::PointCount;
-  const auto stride = [](double points, std::int64_t width, std::int64_t positions,
+  const auto stride = [](std::int64_t points, std::int64_t width, std::int64_t positions,
                          std::int64_t points_per_dimension) {
     const auto found =
         delve::detail::stride_for(PointCount{points, width, positions}, points_per_dimension);
@@ -228,14 +228,15 @@ TEST_CASE("A stride leaves so many points a dimension, and meets all columns", "
   using Stride = std::vector<std::int64_t>;
   CHECK(stride(0, 0, 1, 1000) == Stride{1, 1});
   CHECK(stride(64'000, 64, 1024, 1000) == Stride{1, 1});
-  CHECK(stride(64'001, 64, 1024, 1000) == Stride{1, 3});          // 2 is every second column
-  CHECK(stride(64'000 * 31.2, 64, 1024, 1000) == Stride{1, 33});  // 32 is one column
+  CHECK(stride(64'001, 64, 1024, 1000) == Stride{1, 3});             // 2 is every second column
+  CHECK(stride(64'000 * 156 / 5, 64, 1024, 1000) == Stride{1, 33});  // 32 is one column
   CHECK(stride(50'000 * 1024, 64, 1024, 1000) == Stride{1, 801});
   CHECK(stride(50'000 * 4, 512, 4, 10) == Stride{10, 4});  // 39.06 / 4
   CHECK(stride(50'000, 10, 1, 1000) == Stride{5, 1});
   for (const std::int64_t positions : {1, 4, 49, 64, 1024, 3136}) {
     for (const double wanted : {1.5, 2.0, 7.3, 60.0, 1000.0, 123456.7}) {
-      const auto found = delve::detail::stride_for(PointCount{wanted * 1000, 10, positions}, 100);
+      const auto found =
+          delve::detail::stride_for(PointCount{std::lround(wanted * 1000), 10, positions}, 100);
       CAPTURE(positions, wanted);
       CHECK(static_cast<double>(found.points()) >= wanted);
       CHECK(static_cast<double>(found.points()) < wanted + 2 + static_cast<double>(positions));

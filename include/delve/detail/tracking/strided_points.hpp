@@ -37,13 +37,13 @@ struct PointStride {
 
 /// What came in an epoch, for the stride of the next one.
 struct PointCount {
-  double points = 0;           ///< of all forwards
+  std::int64_t points = 0;     ///< of all forwards
   std::int64_t width = 0;      ///< d
   std::int64_t positions = 1;  ///< of a sample, or of the largest one
 
   void add(const at::Tensor& rows) {
     width = rows.size(-1);
-    points += static_cast<double>(rows.numel() / width);
+    points += rows.numel() / width;
     if (rows.dim() == 3) positions = std::max(positions, rows.size(1));
   }
 };
@@ -55,7 +55,8 @@ struct PointCount {
 inline PointStride stride_for(const PointCount& epoch, std::int64_t points_per_dimension) {
   if (epoch.points == 0) return {};
   const double stride =
-      epoch.points / (static_cast<double>(points_per_dimension) * static_cast<double>(epoch.width));
+      static_cast<double>(epoch.points) /
+      (static_cast<double>(points_per_dimension) * static_cast<double>(epoch.width));
   const auto positions = static_cast<double>(epoch.positions);
   if (stride <= 1) return {};
   if (stride > positions) {
