@@ -2,7 +2,9 @@
 #include <delve/covariance.hpp>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include <torch/torch.h>
@@ -23,17 +25,22 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Sums in Scalar, tuned for the host or for a device; here, both are on the host.
-template <typename Scalar, const delve::detail::Tuning& kTuning>
+/// Sums in Scalar, tuned for the host or for a device, there with or without memory set apart for
+/// rows that wait; here, all are on the host.
+template <typename Scalar, const delve::detail::Tuning& kTuning, bool kSharesMemory = false>
 struct Tuned : Covariance<Scalar> {
   using Plain = Covariance<Scalar>;
   static constexpr bool kIsNarrow = sizeof(Scalar) == sizeof(float);
-  explicit Tuned(Products products = Products::Float32) : Plain(products, kTuning) {}
+  explicit Tuned(Products products = Products::Float32) : Plain(products, kTuning) {
+    if (!kSharesMemory) return;
+    this->share_memory(std::make_shared<delve::detail::WaitingMemory>(std::int64_t{64} << 20));
+  }
 };
 using FloatOnHost = Tuned<float, delve::detail::kHostTuning>;
 using FloatOnDevice = Tuned<float, delve::detail::kDeviceTuning>;
 using DoubleOnHost = Tuned<double, delve::detail::kHostTuning>;
 using DoubleOnDevice = Tuned<double, delve::detail::kDeviceTuning>;
+using DoubleWaiting = Tuned<double, delve::detail::kDeviceTuning, true>;
 
 template <typename Sums>
 Sums covariance_of(const std::vector<torch::Tensor>& batches,
@@ -50,7 +57,7 @@ constexpr double kTolerance = Sums::kIsNarrow ? 5e-6 : 2e-6;
 }  // namespace
 
 TEMPLATE_TEST_CASE("Any split and any order give the covariance of all rows", "[covariance]",
-                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
+                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(1);
   for (const std::int64_t width : {1, 3, 32, 300}) {
     const torch::Tensor rows = random_rows(5000, width);
@@ -71,7 +78,7 @@ TEMPLATE_TEST_CASE("Any split and any order give the covariance of all rows", "[
 }
 
 TEMPLATE_TEST_CASE("Float64 products leave nothing but float64's rounding", "[covariance]",
-                   DoubleOnHost, DoubleOnDevice) {
+                   DoubleOnHost, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(2);
   for (const double mean : {0.0, 1e4}) {
     const torch::Tensor rows = random_rows(3000, 40, mean);
@@ -81,7 +88,7 @@ TEMPLATE_TEST_CASE("Float64 products leave nothing but float64's rounding", "[co
 }
 
 TEMPLATE_TEST_CASE("Convolution outputs count every position, in either layout", "[covariance]",
-                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
+                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(3);
   // 150 features are more than are multiplied at a time, and no multiple of those.
   for (const std::int64_t channels : {24, 150}) {
@@ -100,7 +107,7 @@ TEMPLATE_TEST_CASE("Convolution outputs count every position, in either layout",
 }
 
 TEMPLATE_TEST_CASE("A mean ten thousand times the spread costs no digits", "[covariance]",
-                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
+                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(4);
   for (const std::int64_t size : {10, 400}) {
     const torch::Tensor rows = torch::randn({4000, 50}) + 1e4;
@@ -111,7 +118,7 @@ TEMPLATE_TEST_CASE("A mean ten thousand times the spread costs no digits", "[cov
 }
 
 TEMPLATE_TEST_CASE("Sums are kept in Scalar", "[covariance]", FloatOnHost, DoubleOnHost,
-                   FloatOnDevice, DoubleOnDevice) {
+                   FloatOnDevice, DoubleOnDevice, DoubleWaiting) {
   // Of two far-apart values the sums need more digits than a float has; the mean shows it.
   TestType covariance(Products::Float64);
   covariance.update(torch::zeros({300, 2}, torch::kDouble));
@@ -127,7 +134,7 @@ TEMPLATE_TEST_CASE("Sums are kept in Scalar", "[covariance]", FloatOnHost, Doubl
 }
 
 TEMPLATE_TEST_CASE("Two accumulators add up to the one that saw all", "[covariance]", FloatOnHost,
-                   DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
+                   DoubleOnHost, FloatOnDevice, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(5);
   for (const std::int64_t count : {20, 3000}) {
     const torch::Tensor left = random_rows(count, 30);
@@ -144,7 +151,7 @@ TEMPLATE_TEST_CASE("Two accumulators add up to the one that saw all", "[covarian
 }
 
 TEMPLATE_TEST_CASE("Merging with an empty accumulator changes nothing", "[covariance]",
-                   DoubleOnHost, DoubleOnDevice) {
+                   DoubleOnHost, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(6);
   const torch::Tensor rows = random_rows(100, 5, 1e4);
   TestType empty;
@@ -159,7 +166,8 @@ TEMPLATE_TEST_CASE("Merging with an empty accumulator changes nothing", "[covari
 }
 
 TEMPLATE_TEST_CASE("A batch that is not finite is left out whole, the first one too",
-                   "[covariance]", FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
+                   "[covariance]", FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice,
+                   DoubleWaiting) {
   torch::manual_seed(7);
   for (const std::int64_t size : {20, 700, 5000}) {  // that wait, and that do not
     for (const double poison : {kNaN, kInfinity, -kInfinity}) {
@@ -186,7 +194,7 @@ TEMPLATE_TEST_CASE("A batch that is not finite is left out whole, the first one 
 }
 
 TEMPLATE_TEST_CASE("What varies by the smallest numbers around one is seen, in either layout",
-                   "[covariance]", DoubleOnHost, DoubleOnDevice) {
+                   "[covariance]", DoubleOnHost, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(21);
   const torch::Tensor maps = torch::randn({40, 2, 16, 16}) * 1e-38;
   maps.select(1, 0).fill_(4);
@@ -201,7 +209,7 @@ TEMPLATE_TEST_CASE("What varies by the smallest numbers around one is seen, in e
 }
 
 TEMPLATE_TEST_CASE("Whatever is asked or done between them, each batch counts once", "[covariance]",
-                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
+                   FloatOnHost, DoubleOnHost, FloatOnDevice, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(20);
   // So few features that the sums of 16 batches, or of 4, are kept apart for a while.
   for (const std::int64_t width : {40, 120}) {
@@ -248,7 +256,7 @@ TEMPLATE_TEST_CASE("Whatever is asked or done between them, each batch counts on
 }
 
 TEMPLATE_TEST_CASE("Values of any size are summed without overflow", "[covariance]", FloatOnHost,
-                   DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
+                   DoubleOnHost, FloatOnDevice, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(8);
   for (const double size : {1e-30, 1e-12, 1e12, 1e30}) {
     for (const std::int64_t count : {50, 2000}) {
@@ -262,7 +270,7 @@ TEMPLATE_TEST_CASE("Values of any size are summed without overflow", "[covarianc
 }
 
 TEMPLATE_TEST_CASE("A constant has no variance, to the last bit", "[covariance]", FloatOnHost,
-                   DoubleOnHost, FloatOnDevice, DoubleOnDevice) {
+                   DoubleOnHost, FloatOnDevice, DoubleOnDevice, DoubleWaiting) {
   for (const double constant : {0.0, 0.1, -12345.678, 1e20}) {
     for (const std::int64_t count : {10, 5000}) {
       TestType covariance;
@@ -275,7 +283,7 @@ TEMPLATE_TEST_CASE("A constant has no variance, to the last bit", "[covariance]"
 }
 
 TEMPLATE_TEST_CASE("What follows a constant is taken in, however large", "[covariance]",
-                   DoubleOnHost, DoubleOnDevice) {
+                   DoubleOnHost, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(13);
   for (const double constant : {0.0, 1.0, 1e20}) {
     for (const std::int64_t count : {100, 1000}) {
@@ -292,7 +300,7 @@ TEMPLATE_TEST_CASE("What follows a constant is taken in, however large", "[covar
 }
 
 TEMPLATE_TEST_CASE("Fewer rows than features give the same eigenvalues by way of their Gram matrix",
-                   "[covariance]", DoubleOnHost, DoubleOnDevice) {
+                   "[covariance]", DoubleOnHost, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(9);
   for (const std::int64_t count : {1, 2, 40, 299}) {
     const torch::Tensor rows = random_rows(count, 300, 10);
@@ -317,7 +325,7 @@ TEMPLATE_TEST_CASE("Fewer rows than features give the same eigenvalues by way of
 }
 
 TEMPLATE_TEST_CASE("A batch too large for float32 products spoils nothing", "[covariance]",
-                   DoubleOnHost, DoubleOnDevice) {
+                   DoubleOnHost, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(14);
   for (const std::int64_t count : {50, 1000}) {
     CAPTURE(count);
@@ -341,7 +349,7 @@ TEMPLATE_TEST_CASE("A batch too large for float32 products spoils nothing", "[co
 }
 
 TEMPLATE_TEST_CASE("Narrow and wide types are taken in", "[covariance]", FloatOnHost, DoubleOnHost,
-                   FloatOnDevice, DoubleOnDevice) {
+                   FloatOnDevice, DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(10);
   for (const torch::ScalarType type :
        {torch::kHalf, torch::kBFloat16, torch::kFloat, torch::kDouble}) {
@@ -361,7 +369,7 @@ TEMPLATE_TEST_CASE("Narrow and wide types are taken in", "[covariance]", FloatOn
 }
 
 TEMPLATE_TEST_CASE("The user's modes do not reach the sums", "[covariance]", DoubleOnHost,
-                   DoubleOnDevice) {
+                   DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(11);
   const torch::Tensor rows = random_rows(1000, 8);
   TestType covariance;
@@ -380,7 +388,7 @@ TEMPLATE_TEST_CASE("The user's modes do not reach the sums", "[covariance]", Dou
 }
 
 TEMPLATE_TEST_CASE("Rows of another shape, width or type are refused", "[covariance]", DoubleOnHost,
-                   DoubleOnDevice) {
+                   DoubleOnDevice, DoubleWaiting) {
   TestType covariance;
   CHECK(covariance.width() == 0);
   CHECK(covariance.samples() == 0);
@@ -397,7 +405,7 @@ TEMPLATE_TEST_CASE("Rows of another shape, width or type are refused", "[covaria
 }
 
 TEMPLATE_TEST_CASE("After a reset the data before is forgotten", "[covariance]", DoubleOnHost,
-                   DoubleOnDevice) {
+                   DoubleOnDevice, DoubleWaiting) {
   torch::manual_seed(12);
   auto covariance = covariance_of<TestType>({torch::randn({1000, 4}) + 100});
   covariance.reset();
@@ -405,6 +413,108 @@ TEMPLATE_TEST_CASE("After a reset the data before is forgotten", "[covariance]",
   const torch::Tensor rows = random_rows(600, 9);
   covariance.update(rows);
   CHECK(relative_error(covariance.matrix(), two_pass(rows)) < kTolerance<TestType>);
+}
+
+TEMPLATE_TEST_CASE("Rows that wait shifted are those that wait as they came", "[covariance]",
+                   DoubleOnHost, DoubleOnDevice, DoubleWaiting) {
+  torch::manual_seed(22);
+  for (const bool are_equal : {true, false}) {  // so that batches are checked whole, or by rows
+    TestType covariance;
+    typename TestType::Plain copy;
+    std::vector<torch::Tensor> good;
+    std::int64_t bad = 0;
+    // The fourth sum chooses the shift; from then on rows are shifted as they come.
+    for (int i = 0; i < 60; ++i) {
+      CAPTURE(are_equal, i);
+      const std::int64_t count = !are_equal && i % 4 == 3 ? 25 : 40;
+      torch::Tensor batch = random_rows(count, 30, 1e3);
+      if (i % 11 == 5) batch = batch.view({5, count / 5, 30});
+      if (i % 13 == 6) batch = batch.to(torch::kHalf);
+      if (i == 42) batch = batch.to(torch::kDouble);
+      const bool is_too_large = i % 17 == 9;
+      if (i % 9 == 4 || is_too_large) {
+        if (is_too_large) {
+          batch *= 1e30;
+        } else {
+          batch.view({-1, 30})[3][i % 30] = i % 2 == 0 ? kNaN : kInfinity;
+        }
+        ++bad;
+      } else {
+        good.push_back(batch.to(torch::kDouble).reshape({-1, 30}));
+      }
+      covariance.update(batch);
+      if (i == 38) copy = covariance.copy();
+      CHECK(covariance.samples() == torch::cat(good).size(0));
+      CHECK(covariance.skipped_batches() == bad);
+      if (i % 5 == 2) {
+        const torch::Tensor expected = two_pass(torch::cat(good));
+        CHECK(relative_error(covariance.matrix(), expected) < kTolerance<TestType>);
+        CHECK(torch::allclose(covariance.mean(), torch::cat(good).mean(0), 1e-7, 1e-6));
+      }
+      if (i == 50) covariance.release_memory();
+    }
+    const std::int64_t at_copy = copy.samples();
+    copy.update(good[0]);
+    CHECK(copy.samples() == at_copy + good[0].size(0));
+    CHECK(covariance.samples() == torch::cat(good).size(0));
+    CHECK(relative_error(covariance.matrix(), two_pass(torch::cat(good))) < kTolerance<TestType>);
+  }
+}
+
+TEST_CASE("Memory for rows that wait is taken from what there is, and given back", "[covariance]") {
+  using delve::detail::WaitingMemory;
+  torch::manual_seed(23);
+  constexpr std::int64_t kLarge = 1 << 24;
+  const auto memory = std::make_shared<WaitingMemory>(kLarge + 5);
+  const torch::Tensor rows = random_rows(3000, 64, 5);
+  const torch::Tensor expected = two_pass(rows);
+  {
+    DoubleOnDevice first;
+    DoubleOnDevice second;
+    first.share_memory(memory);
+    second.share_memory(memory);
+    first.update(rows);
+    CHECK(memory->left() == 5);
+    CHECK(first.bytes() > kLarge);
+    CHECK(first.bytes() < kLarge + 100'000);  // there is no sum yet
+    second.update(rows);                      // is summed at once
+    second.update(rows.narrow(0, 0, 100));
+    CHECK(memory->left() == 5);
+    CHECK(second.bytes() < kLarge);
+    CHECK(relative_error(first.matrix(), expected) < kTolerance<DoubleOnDevice>);
+    const auto copy = first.copy();
+    CHECK(copy.bytes() < kLarge);
+    first.release_memory();
+    CHECK(memory->left() == kLarge + 5);
+    CHECK(first.samples() == 3000);
+    first.update(rows.to(torch::kDouble));  // of another type, of which fewer fit
+    CHECK(memory->left() == 5);
+    first.update(rows);
+    CHECK(memory->left() == 5);
+    CHECK(first.samples() == 9000);
+    CHECK(relative_error(first.matrix(), expected) < kTolerance<DoubleOnDevice>);
+    first.reset();
+    CHECK(memory->left() == kLarge + 5);
+    first.update(rows);
+    CHECK(memory->left() == 5);
+    const auto moved = std::move(first);
+    CHECK(memory->left() == 5);
+  }
+  CHECK(memory->left() == kLarge + 5);
+
+  // Of few rows the Gram matrix can be had yet.
+  DoubleOnDevice few;
+  few.share_memory(memory);
+  few.update(rows.narrow(0, 0, 20));
+  few.update(rows.narrow(0, 20, 20));
+  few.release_memory();
+  CHECK(memory->left() == kLarge + 5);
+  CHECK(few.bytes() < 64 * 1024);
+  CHECK(few.spectral_matrix().size(0) == 40);
+  few.update(rows.narrow(0, 40, 960));
+  CHECK(few.samples() == 1000);
+  CHECK(relative_error(few.matrix(), two_pass(rows.narrow(0, 0, 1000))) <
+        kTolerance<DoubleOnDevice>);
 }
 
 TEST_CASE("A matrix that is not finite has no eigenvalues", "[eigenvalues]") {

@@ -304,13 +304,14 @@ TEST_CASE("No forward waits for the GPU", "[cuda]") {
   if (!there_is_a_gpu()) return;
   torch::manual_seed(8);
   const torch::NoGradGuard no_grad;
-  nn::Sequential model(nn::Conv2d(nn::Conv2dOptions(2, 6, 3)), nn::Flatten(), nn::Linear(600, 700));
+  nn::Sequential model(nn::Conv2d(nn::Conv2dOptions(2, 64, 3)), nn::Flatten(),
+                       nn::Linear(6400, 700));
   model->to(torch::kCUDA);
   // Of a share of the maps' positions, the choice takes more than 64 KB.
   const torch::Tensor maps = torch::randn({600, 2, 12, 12}, torch::kCUDA);
   const torch::Tensor faulty = torch::full_like(maps, kNaN);
   const auto steps = [&] {
-    // Each fourth batch has the linear layer's waiting rows summed, the twentieth the convolution's
+    // Each tenth batch has the linear layer's waiting rows summed, the twentieth the convolution's
     // sums added.
     for (int i = 0; i < 22; ++i) model->forward(i == 1 ? faulty : maps);
   };

@@ -62,6 +62,23 @@ TEST_CASE("Every position of a convolution's output is a data point", "[features
                      conv_rows(pictures, ConvMethod::Channelwise).narrow(0, 1, 1)));
 }
 
+TEST_CASE("Positions are those of a copy, however the output lies in memory", "[features][conv]") {
+  torch::manual_seed(1);
+  const torch::Tensor wide = torch::randn({3, 8, 7, 10});
+  for (const torch::Tensor& output :
+       {wide, wide.contiguous(torch::MemoryFormat::ChannelsLast), wide.transpose(2, 3),
+        wide.narrow(3, 2, 5), wide.narrow(2, 1, 4), wide.narrow(2, 3, 1), wide.narrow(3, 9, 1),
+        wide.slice(2, 0, 7, 2), wide.slice(3, 1, 10, 3), wide.slice(1, 0, 8, 3),
+        wide.narrow(0, 1, 1), wide.transpose(0, 1), wide.narrow(2, 0, 1).expand({3, 8, 6, 10}),
+        wide.mean(std::vector<std::int64_t>{2, 3}, true), torch::randn({2, 3, 9}),
+        torch::randn({2, 3, 4, 5, 6}), torch::randn({2, 3, 4, 5, 6}).permute({0, 1, 4, 2, 3}),
+        torch::randn({2, 3, 4, 5, 6}).narrow(3, 1, 2), torch::randn({0, 3, 4, 5})}) {
+    CAPTURE(output.sizes(), output.strides());
+    const torch::Tensor rows = conv_rows(output, ConvMethod::Channelwise);
+    CHECK(torch::equal(rows, output.contiguous().movedim(1, -1).flatten(1, -2)));
+  }
+}
+
 TEST_CASE("Lines and volumes are taken as pictures are", "[features][conv]") {
   for (const torch::Tensor& output : {torch::randn({2, 3, 7}), torch::randn({2, 3, 4, 5, 6})}) {
     const int axes = static_cast<int>(output.dim()) - 2;

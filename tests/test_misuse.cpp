@@ -82,6 +82,7 @@ std::vector<Refused> refused_values() {
   }
   for (const std::int64_t bad : {std::int64_t{-1}, kLeast}) {
     add("initial_epoch", quiet().initial_epoch(bad), fmt::format("{}", bad), "at least 0");
+    add("waiting_memory", quiet().waiting_memory(bad), fmt::format("{}", bad), "at least 0");
   }
   for (const int bad : {-1, 99}) {
     const std::string value = fmt::format("{}", bad);

@@ -95,6 +95,41 @@ TEST_CASE("A device forms whole products, of larger blocks, and settles more of 
   CHECK(&delve::detail::tuning_on(torch::kCUDA) == &kDeviceTuning);
 }
 
+TEST_CASE("Where memory is set apart, sixteen megabytes of rows wait on a device", "[tuning]") {
+  CHECK(kDeviceTuning.large_capacity(64, 4) == 65'536);
+  CHECK(kDeviceTuning.large_capacity(512, 4) == 8192);
+  CHECK(kDeviceTuning.large_capacity(512, 8) == 4096);
+  CHECK(kDeviceTuning.large_capacity(4096, 4) == 2048);  // no fewer than without
+  for (const std::int64_t width : {1, 64, 512, 4096}) {
+    CHECK(kHostTuning.large_capacity(width, 4) == kHostTuning.capacity(width));
+  }
+}
+
+TEST_CASE("Few long samples are cut up, so that a device has enough products", "[tuning]") {
+  const auto parts = [](std::int64_t samples, std::int64_t rows, std::int64_t width) {
+    return kDeviceTuning.parts_of_sample(samples, rows, width);
+  };
+  CHECK(parts(64, 12'544, 64) == 4);
+  CHECK(parts(41, 12'544, 64) == 4);  // 6 and 5 do not divide it
+  CHECK(parts(128, 1024, 64) == 2);
+  CHECK(parts(128, 256, 128) == 1);    // for more there are too few rows
+  CHECK(parts(300, 12'544, 64) == 1);  // products enough
+  CHECK(parts(16, 3136, 256) == 4);    // of four tiles each
+  CHECK(parts(8, 4099, 64) == 1);      // a prime number
+  CHECK(kHostTuning.parts_of_sample(1, 12'544, 64) == 1);
+  for (const std::int64_t samples : {1, 3, 64, 200}) {
+    for (const std::int64_t rows : {49, 1000, 12'544}) {
+      for (const std::int64_t width : {3, 64, 300}) {
+        const std::int64_t found = parts(samples, rows, width);
+        CAPTURE(samples, rows, width, found);
+        CHECK(rows % found == 0);
+        CHECK((found == 1 || samples * found <= 256));
+        CHECK((found == 1 || 2 * width * found <= rows));
+      }
+    }
+  }
+}
+
 TEST_CASE("A shift is the mean of the rows that chose it, and its scale a power of two",
           "[shift]") {
   torch::manual_seed(1);
@@ -112,7 +147,8 @@ TEST_CASE("A shift is the mean of the rows that chose it, and its scale a power 
   for (const Tuning& tuning : {kHostTuning, kDeviceTuning}) {
     const torch::Tensor by_feature =
         shift.of_features(rows.t().unsqueeze(0), torch::kDouble, tuning);
-    CHECK(torch::allclose(by_feature[0].t(), expected, 0, 1e-9));
+    // On a device in parts, one after the other.
+    CHECK(torch::allclose(by_feature.transpose(1, 2).reshape({-1, 7}), expected, 0, 1e-9));
   }
 }
 
@@ -169,37 +205,62 @@ TEST_CASE("Rows that are not finite or far too large are out of range", "[shift]
 
 TEST_CASE("Rows wait in their order, whatever their layout and type", "[waiting_rows]") {
   torch::manual_seed(3);
-  WaitingRows waiting;
-  CHECK(waiting.empty());
-  CHECK_FALSE(waiting.have_room(1, torch::kFloat));
-  waiting.reserve(20, 4, torch::kFloat);
   const std::vector<torch::Tensor> batches = {
       torch::randn({3, 4}), torch::randn({4, 5}).t(), torch::randn({2, 3, 4}),
       torch::randn({2, 4}).to(torch::kHalf), torch::randn({1, 4}).expand({4, 4})};
-  std::vector<torch::Tensor> expected;
-  for (const torch::Tensor& batch : batches) {
-    const std::int64_t count = batch.numel() / 4;
-    REQUIRE(waiting.have_room(count, torch::kFloat));
-    waiting.append(batch, count);
-    expected.push_back(batch.reshape({-1, 4}).to(torch::kFloat));
+  Shift chosen = shift_by(torch::randn({50, 4}) * 3 + 7);
+  chosen.keep();
+  const Shift none(4, torch::kFloat);
+  for (const Tuning& tuning : {kHostTuning, kDeviceTuning}) {
+    for (const Shift& shift : {chosen, none}) {
+      const bool is_shifted = !tuning.is_host && shift.is_chosen();
+      CAPTURE(tuning.is_host, is_shifted);
+      const auto expected_of = [&](const torch::Tensor& rows) {
+        return is_shifted ? shift.of_rows(rows, torch::kFloat) : rows.to(torch::kFloat);
+      };
+      WaitingRows waiting;
+      CHECK(waiting.empty());
+      CHECK_FALSE(waiting.have_room(1, torch::kFloat));
+      waiting.reserve(20, 4, torch::kFloat);
+      std::vector<torch::Tensor> expected;
+      for (const torch::Tensor& batch : batches) {
+        const std::int64_t count = batch.numel() / 4;
+        REQUIRE(waiting.have_room(count, torch::kFloat));
+        waiting.append(batch, count, shift, tuning);
+        expected.push_back(expected_of(batch.reshape({-1, 4})));
+      }
+      CHECK(waiting.are_shifted() == is_shifted);
+      CHECK(waiting.count() == 20);
+      CHECK(torch::equal(waiting.rows(), torch::cat(expected)));
+      CHECK_FALSE(waiting.have_room(1, torch::kFloat));
+      CHECK_FALSE(waiting.have_room(0, torch::kDouble));
+      const WaitingRows copy = waiting.copy();
+      CHECK(copy.are_shifted() == is_shifted);
+      // Batches of one shape, then others between them.
+      for (const std::vector<std::int64_t>& counts :
+           {std::vector<std::int64_t>{3, 3, 3, 3, 3, 3}, {3, 6, 3, 2, 3}, {20}}) {
+        waiting.clear();
+        CHECK(waiting.empty());
+        CHECK(waiting.have_room(20, torch::kFloat));
+        std::vector<torch::Tensor> again;
+        for (const std::int64_t count : counts) {
+          const torch::Tensor batch = torch::randn({count, 4});
+          waiting.append(batch, count, shift, tuning);
+          again.push_back(expected_of(batch));
+        }
+        CHECK(torch::equal(waiting.rows(), torch::cat(again)));
+      }
+      CHECK(torch::equal(copy.rows(), torch::cat(expected)));
+      CHECK(copy.bytes() == 20 * 4 * 4);
+    }
   }
-  CHECK(waiting.count() == 20);
-  CHECK(torch::equal(waiting.rows(), torch::cat(expected)));
-  CHECK_FALSE(waiting.have_room(1, torch::kFloat));
-  CHECK_FALSE(waiting.have_room(0, torch::kDouble));
-  const WaitingRows copy = waiting.copy();
-  waiting.clear();
-  CHECK(waiting.empty());
-  CHECK(waiting.have_room(20, torch::kFloat));
-  waiting.append(torch::zeros({20, 4}), 20);
-  CHECK(torch::equal(copy.rows(), torch::cat(expected)));
-  CHECK(copy.bytes() == 20 * 4 * 4);
 }
 
 TEST_CASE("One bad row spoils its batch and no other", "[waiting_rows]") {
   WaitingRows waiting;
   waiting.reserve(10, 1, torch::kFloat);
-  for (const std::int64_t count : {3, 1, 4}) waiting.append(torch::zeros({count, 1}), count);
+  for (const std::int64_t count : {3, 1, 4})
+    waiting.append(torch::zeros({count, 1}), count, Shift(1, torch::kFloat), kHostTuning);
   const torch::Tensor rows_are_good = torch::ones({8}, torch::kBool);
   rows_are_good[5] = false;
   const WaitingRows::Good good = waiting.good(rows_are_good);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>        // INFINITY
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
+#include <memory>       // std::shared_ptr
 #include <stdexcept>    // std::invalid_argument
 #include <string_view>  // std::string_view
 #include <tuple>        // std::get
@@ -18,6 +20,7 @@
 #include <delve/detail/sums/products.hpp>
 #include <delve/detail/sums/shift.hpp>
 #include <delve/detail/sums/tuning.hpp>
+#include <delve/detail/sums/waiting_memory.hpp>
 #include <delve/detail/sums/waiting_rows.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tensors/plain_tensor.hpp>
@@ -96,6 +99,15 @@ class Covariance {
   /// Adds a vector to the targets of all rows that came: (c), float64.
   void move_targets(const at::Tensor& by);
 
+  /// Sets memory of a device apart where more rows may wait, shared with other accumulators: fewer
+  /// operators then start for each batch. Without it at most 2048 rows wait there.
+  void share_memory(std::shared_ptr<detail::WaitingMemory> memory) { memory_ = std::move(memory); }
+
+  /// Gives such memory back: sums up the rows that wait in it, or, where they are fewer than d and
+  /// nothing was summed yet, keeps them in memory of their own. Does not wait for the device.
+  /// @throws std::runtime_error as update()
+  void release_memory();
+
   /// Another accumulator that has seen the same.
   [[nodiscard]] Covariance copy() const;
 
@@ -171,21 +183,34 @@ class Covariance {
   void foresee(std::size_t bytes_per_number, std::string_view purpose) const;
   void foresee_sums() const;
   void require_fitting(const at::Tensor& rows, const RowTargets& with) const;
+  [[nodiscard]] bool are_to_wait(std::int64_t count, at::ScalarType type);
+  [[nodiscard]] detail::WaitingMemoryShare take_memory(at::ScalarType type) const;
+  void reserve(at::ScalarType type, detail::WaitingMemoryShare share);
   void append(const at::Tensor& rows, std::int64_t count, const RowTargets& with);
   void fold(const at::Tensor& rows, std::int64_t count, const RowTargets& with);
   void flush();
+  void flush_equal_batches();
   void note_shift();
   [[nodiscard]] detail::WaitingRows::Good good_waiting_rows() const;
   [[nodiscard]] at::Tensor centred_waiting_rows() const;
 
   [[nodiscard]] Covariance fresh() const {
-    return given_tuning_ != nullptr ? Covariance(products_, *given_tuning_, targets_)
-                                    : Covariance(products_, targets_);
+    Covariance fresh = given_tuning_ != nullptr ? Covariance(products_, *given_tuning_, targets_)
+                                                : Covariance(products_, targets_);
+    fresh.memory_ = memory_;
+    return fresh;
   }
   [[nodiscard]] at::ScalarType product_type(const at::Tensor& rows) const {
     return detail::product_type(products_, rows);
   }
-  [[nodiscard]] bool all_rows_wait() const { return sums_.untouched() && !waiting_.empty(); }
+  /// Whether all wait, as they came.
+  [[nodiscard]] bool all_rows_wait() const {
+    return sums_.untouched() && !waiting_.empty() && !waiting_.are_shifted();
+  }
+  [[nodiscard]] at::Tensor shifted_waiting_rows() const {
+    const at::Tensor rows = waiting_.rows();
+    return waiting_.are_shifted() ? rows : shift_.of_rows(rows, rows.scalar_type());
+  }
 
   Products products_;
   std::int64_t targets_ = 0;
@@ -194,8 +219,9 @@ class Covariance {
   std::int64_t width_ = 0;
   at::ScalarType coarsest_ = at::kDouble;  // of the types that came
   detail::Shift shift_;
-  detail::ProductSums sums_;     // of the y = (x − s) · scale of all rows but those below
-  detail::WaitingRows waiting_;  // as they came
+  detail::ProductSums sums_;  // of the y = (x − s) · scale of all rows but those below
+  detail::WaitingRows waiting_;
+  std::shared_ptr<detail::WaitingMemory> memory_;  // null: none is set apart
 };
 
 template <typename Scalar>
@@ -221,7 +247,7 @@ void Covariance<Scalar>::update(const at::Tensor& given, const RowTargets& with)
   if (rows.device() != device()) move_to(rows.device());
   if (rows.scalar_type() != coarsest_) coarsest_ = detail::coarser(coarsest_, rows.scalar_type());
   const std::int64_t count = rows.numel() / width_;
-  if (count < tuning_->rows_worth_a_product(width_)) {
+  if (are_to_wait(count, product_type(rows))) {
     append(rows, count, with);
   } else {
     fold(rows.dim() == 3 ? rows : rows.unsqueeze(1), count, with);
@@ -286,18 +312,63 @@ void Covariance<Scalar>::foresee_sums() const {
   if (!sums_.defined()) foresee(2 * sizeof(Scalar), "the covariance of");
 }
 
+/// Whether a batch of so many rows, to wait in this type, waits. Where it does so only in memory
+/// set apart for that, there is room for it.
+template <typename Scalar>
+bool Covariance<Scalar>::are_to_wait(std::int64_t count, at::ScalarType type) {
+  if (count < tuning_->rows_worth_a_product(width_)) return true;
+  if (memory_ == nullptr) return false;
+  const auto bytes = static_cast<std::int64_t>(c10::elementSize(type));
+  if (count > tuning_->large_capacity(width_, bytes) / 8) return false;
+  if (waiting_.is_of(type)) return waiting_.have_share();
+  detail::WaitingMemoryShare share = take_memory(type);
+  if (share.empty()) return false;
+  flush();
+  reserve(type, std::move(share));
+  return true;
+}
+
+/// Memory for as many rows as may wait, where so much of it is left.
+template <typename Scalar>
+detail::WaitingMemoryShare Covariance<Scalar>::take_memory(at::ScalarType type) const {
+  const auto bytes = static_cast<std::int64_t>(c10::elementSize(type));
+  const std::int64_t capacity = tuning_->large_capacity(width_, bytes);
+  if (capacity == tuning_->capacity(width_)) return {};
+  return detail::WaitingMemoryShare::of(memory_, capacity * width_ * bytes);
+}
+
+/// Makes room for rows to wait in. None must wait.
+/// @param share empty where no memory was set apart
+template <typename Scalar>
+void Covariance<Scalar>::reserve(at::ScalarType type, detail::WaitingMemoryShare share) {
+  const auto bytes = static_cast<std::int64_t>(c10::elementSize(type));
+  const std::int64_t capacity =
+      share.empty() ? tuning_->capacity(width_) : tuning_->large_capacity(width_, bytes);
+  waiting_.reserve(capacity, width_, at::TensorOptions(device()).dtype(type), targets_,
+                   std::move(share));
+}
+
 template <typename Scalar>
 void Covariance<Scalar>::append(const at::Tensor& rows, std::int64_t count,
                                 const RowTargets& with) {
   const at::ScalarType type = product_type(rows);
   if (!waiting_.have_room(count, type)) {
     flush();
-    if (!waiting_.is_of(type)) {
-      waiting_.reserve(tuning_->capacity(width_), width_,
-                       at::TensorOptions(rows.device()).dtype(type), targets_);
-    }
+    if (!waiting_.have_room(count, type)) reserve(type, take_memory(type));
   }
-  waiting_.append(rows, count, with);
+  waiting_.append(rows, count, shift_, *tuning_, with);
+}
+
+template <typename Scalar>
+void Covariance<Scalar>::release_memory() {
+  if (!waiting_.have_share()) return;
+  const detail::PlainMode plain;
+  if (all_rows_wait() && waiting_.count() < width_) {
+    waiting_ = waiting_.copy();
+  } else {
+    flush();
+    waiting_ = {};
+  }
 }
 
 /// Takes rows (b, n, d) into the sums, count of them.
@@ -324,8 +395,13 @@ void Covariance<Scalar>::flush() {
   sums_.settle(*tuning_);
   if (waiting_.empty()) return;
   foresee_sums();
+  if (!tuning_->is_host && shift_.is_chosen() && waiting_.rows_a_batch() > 0) {
+    flush_equal_batches();
+    return;
+  }
   const at::Tensor rows = waiting_.rows();
-  at::Tensor y = shift_.of_rows(rows, rows.scalar_type());
+  const at::Tensor targets = waiting_.targets();
+  at::Tensor y = shifted_waiting_rows();
   const auto good = waiting_.good(shift_.are_in_range(rows, y, sums_.count()));
   const bool all_are_good = detail::are_known_true(good.rows, *tuning_);
   if (!shift_.is_chosen()) {
@@ -338,20 +414,43 @@ void Covariance<Scalar>::flush() {
     }
     y = shift_.of_rows(rows, rows.scalar_type());
   }
-  if (!all_are_good) y.masked_fill_(good.rows.logical_not().unsqueeze(1), 0);
+  at::Tensor bad_rows;
+  if (!all_are_good) bad_rows = good.rows.logical_not().unsqueeze(1);
   const at::Tensor sums = at::empty({1, width_ + 1 + targets_, width_}, y.options());
-  detail::sum_shifted(y, sums[0], *tuning_, waiting_.targets());
   at::Tensor totals = good.rows.sum().to(at::kDouble).unsqueeze(0);
   if (targets_ > 0) {
-    const at::Tensor targets = waiting_.targets().to(at::kDouble);
-    totals = at::cat({totals, at::mv(targets.t(), good.rows.to(at::kDouble))});
+    totals = at::cat({totals, at::mv(targets.to(at::kDouble).t(), good.rows.to(at::kDouble))});
   }
   const at::Tensor bad_batches = good.batches.logical_not().sum().to(at::kDouble);
-  // An exception from here on loses them, rather than have them summed twice.
+  // An exception from here on loses them, rather than have them summed twice, or bad ones as zeros.
   waiting_.clear();
+  if (!all_are_good) y.masked_fill_(bad_rows, 0);
+  detail::sum_shifted(y, sums[0], *tuning_, targets);
   sums_.add(sums, totals.unsqueeze(0), *tuning_);
   sums_.skip(bad_batches);
   note_shift();
+}
+
+/// The same on a device, where an operator less for each sum tells, for batches of as many rows
+/// each about a shift that is chosen: such batches can be checked whole.
+template <typename Scalar>
+void Covariance<Scalar>::flush_equal_batches() {
+  const at::Tensor y = shifted_waiting_rows();
+  const std::int64_t count = waiting_.rows_a_batch();
+  const at::Tensor batches = y.view({-1, count * width_});
+  // Of a NaN this norm is one, too, and neither it nor an infinity is less than any limit.
+  const at::Tensor good =
+      at::linalg_vector_norm(batches, INFINITY, at::IntArrayRef(1)).lt(detail::kLargest);
+  const at::Tensor bad = good.logical_not();
+  const at::Tensor totals = good.sum(at::kDouble).mul_(static_cast<double>(count)).view({1, 1});
+  const at::Tensor bad_batches = bad.sum(at::kDouble);
+  const at::Tensor sums = at::empty({1, width_ + 1, width_}, y.options());
+  // As in flush().
+  waiting_.clear();
+  batches.masked_fill_(bad.unsqueeze(1), 0);
+  detail::sum_shifted(y, sums[0], *tuning_);
+  sums_.add(sums, totals, *tuning_);
+  sums_.skip(bad_batches);
 }
 
 /// Keeps the shift once something was summed, where that is known without waiting.
@@ -566,9 +665,7 @@ double Covariance<Scalar>::noise_floor() {
 
 template <typename Scalar>
 detail::WaitingRows::Good Covariance<Scalar>::good_waiting_rows() const {
-  const at::Tensor rows = waiting_.rows();
-  const at::Tensor y = shift_.of_rows(rows, rows.scalar_type());
-  return waiting_.good(shift_.are_in_range(rows, y, sums_.count()));
+  return waiting_.good(shift_.are_in_range(waiting_.rows(), shifted_waiting_rows(), sums_.count()));
 }
 
 template <typename Scalar>

@@ -86,6 +86,19 @@ inline at::Tensor maps_of(const at::Tensor& output, int position_axes) {
   return is_one_sample ? output.unsqueeze(0) : output;
 }
 
+/// Maps (B, C, positions…) as (B, P, C), by one view where the positions lie at even distances.
+inline at::Tensor rows_by_position(const at::Tensor& maps) {
+  bool are_even = maps.layout() == at::kStrided && maps.has_storage();
+  for (std::int64_t axis = maps.dim() - 1; are_even && axis > 2; --axis) {
+    are_even = maps.stride(axis - 1) == maps.size(axis) * maps.stride(axis);
+  }
+  if (!are_even) return maps.movedim(1, -1).flatten(1, -2);
+  std::int64_t positions = 1;
+  for (std::int64_t axis = 2; axis < maps.dim(); ++axis) positions *= maps.size(axis);
+  return maps.as_strided({maps.size(0), positions, maps.size(1)},
+                         {maps.stride(0), maps.stride(-1), maps.stride(1)});
+}
+
 /// @param position_axes as in OutputLayout
 inline at::Tensor convolution_rows(const at::Tensor& output, int position_axes,
                                    const FeatureOptions& options) {
@@ -96,7 +109,7 @@ inline at::Tensor convolution_rows(const at::Tensor& output, int position_axes,
   }
   switch (options.conv_method) {
     case ConvMethod::Channelwise:
-      return maps.movedim(1, -1).flatten(1, -2);
+      return rows_by_position(maps);
     case ConvMethod::Mean:
       return maps.flatten(2).mean(2);
     case ConvMethod::Max:

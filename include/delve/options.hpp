@@ -166,6 +166,11 @@ struct CheckLayerSatOptions {
   /// rows there, and where that is from another device to the host, it waits for the copy.
   TORCH_ARG(std::optional<c10::Device>, device) = std::nullopt;
 
+  /// How many bytes of a GPU's memory rows may take while they wait to be summed, of all layers
+  /// together, 16 MB a layer at most: the more wait, the fewer operators each forward starts.
+  /// Layers for which none is left have up to 2048 rows wait. Of no effect on the CPU; >= 0.
+  TORCH_ARG(std::int64_t, waiting_memory) = 512 << 20;
+
   /// The number of the first epoch; >= 0. Above 0, the files of the previous run are continued.
   TORCH_ARG(std::int64_t, initial_epoch) = 0;
 

@@ -98,10 +98,9 @@ class ProductSums {
     // What takes memory comes first.
     const at::Tensor good = are_good(sums);
     const at::Tensor total = at::mv(totals.t(), good.to(at::kDouble));
-    const at::Tensor skipped = good.logical_not().sum().to(at::kDouble);
-    if (!are_known_true(good, tuning)) {
-      sums.masked_fill_(good.logical_not().view({-1, 1, 1}), 0);
-    }
+    const at::Tensor bad = good.logical_not();
+    const at::Tensor skipped = bad.sum(at::kDouble);
+    if (!are_known_true(good, tuning)) sums.masked_fill_(bad.view({-1, 1, 1}), 0);
     const at::Tensor sum = sums.size(0) == 1 ? sums[0] : sums.sum(0, /*keepdim=*/false, type_);
     if (sums_.defined()) {
       add_sums(sums_, sum, tuning);

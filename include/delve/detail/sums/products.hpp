@@ -99,7 +99,7 @@ inline void add_product(const at::Tensor& sum, const at::Tensor& y, bool begins,
                  });
 }
 
-/// The same for y that is stored feature by feature, (b, d, n), with one product per sample.
+/// The same for y that is stored feature by feature, (b, d, n), with one product for each of the b.
 inline void add_products_by_sample(const at::Tensor& sum, const at::Tensor& y, bool begins,
                                    const Tuning& tuning) {
   for_each_strip(sum, tuning.rows_per_strip(sum.size(1)),

@@ -25,6 +25,11 @@ inline at::Tensor some_of(const at::Tensor& rows) {
       .slice(1, 0, rows.size(1), std::max<std::int64_t>(1, step / step_of_samples));
 }
 
+/// The tensor in a type, without an operator where it has it.
+inline at::Tensor in_type(const at::Tensor& tensor, at::ScalarType type) {
+  return tensor.scalar_type() == type ? tensor : tensor.to(type);
+}
+
 /// What rows x become before they are summed: y = (x − s) · scale, where s is near the data and the
 /// scale a power of two. It is zero and one until a first batch chooses them, which may be bad.
 /// Only the device may know whether it was, so the next batches choose again, and the choice counts
@@ -90,19 +95,38 @@ class Shift {
   /// y for x of shape (b, n, d), stored in that order. The scale being a power of two, the
   /// difference of the products is the product of the difference, to the last bit.
   [[nodiscard]] at::Tensor of_rows(const at::Tensor& rows, at::ScalarType type) const {
-    at::Tensor y = at::empty(rows.sizes(), rows.options().dtype(type));
-    return at::addcmul_out(y, offset_.to(type), rows, scale_.to(type));
+    const at::Tensor y = at::empty(rows.sizes(), rows.options().dtype(type));
+    write(rows, y);
+    return y;
+  }
+
+  /// Writes y for x of shape (n, d) or (b, n, d) into a tensor of that shape.
+  void write(const at::Tensor& rows, at::Tensor y) const {
+    const at::ScalarType type = y.scalar_type();
+    at::addcmul_out(y, in_type(offset_, type), rows, in_type(scale_, type));
   }
 
   /// The same for x that is stored feature by feature, (b, d, n).
+  /// @return (b · g, d, n / g): each sample in g parts, as the tuning says
   [[nodiscard]] at::Tensor of_features(const at::Tensor& features, at::ScalarType type,
                                        const Tuning& tuning) const {
-    at::Tensor y = at::empty(features.sizes(), features.options().dtype(type));
+    const at::TensorOptions options = features.options().dtype(type);
     if (tuning.is_host) {
+      at::Tensor y = at::empty(features.sizes(), options);
       // In this order two operators instead of one take three quarters of its time.
-      return at::sub_out(y, features, shift_.unsqueeze(1).to(type)).mul_(scale_);
+      return at::sub_out(y, features, in_type(shift_.unsqueeze(1), type)).mul_(scale_);
     }
-    return at::addcmul_out(y, offset_.unsqueeze(1).to(type), features, scale_.to(type));
+    const std::int64_t samples = features.size(0);
+    const std::int64_t width = features.size(1);
+    const std::int64_t parts = tuning.parts_of_sample(samples, features.size(2), width);
+    const std::int64_t length = features.size(2) / parts;
+    const at::Tensor y = at::empty({samples * parts, width, length}, options);
+    at::Tensor by_part = parts == 1 ? y : y.view({samples, parts, width, length}).transpose(1, 2);
+    at::addcmul_out(by_part,
+                    in_type(parts == 1 ? offset_.unsqueeze(1) : offset_.view({width, 1, 1}), type),
+                    parts == 1 ? features : features.view({samples, width, parts, length}),
+                    in_type(scale_, type));
+    return y;
   }
 
   /// Which rows are finite, and not too large for float32 products: (n), bool.

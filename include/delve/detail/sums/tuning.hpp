@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::clamp, std::max
+#include <algorithm>  // std::clamp, std::max, std::min
 #include <cstdint>    // std::int64_t
 
 #include <c10/core/Device.h>
@@ -19,6 +19,9 @@ struct Tuning {
   std::int64_t numbers_worth_a_product;
   /// The fewest rows that the waiting rows have room for.
   std::int64_t least_capacity;
+  /// Bytes of rows that wait at most where there is memory set apart for them, and of which a batch
+  /// that waits takes an eighth at most: 16 MB on a device, none on the host.
+  std::int64_t waiting_bytes;
   /// Numbers that are multiplied at a time. On the host 4 MB of float32, few enough to stay in the
   /// cache; on a device 128 MB.
   std::int64_t numbers_per_block;
@@ -26,6 +29,9 @@ struct Tuning {
   std::int64_t most_rows_per_block;
   /// A symmetric product is formed in so many strips, each only up to the diagonal.
   std::int64_t strips;
+  /// Products of at most 128 × 128 numbers that are formed at a time: on a device two for each of
+  /// about 128 processors. Fewer are cut up.
+  std::int64_t products_at_a_time;
   /// Rows that are added to the sums at a time: on the host a strip that stays in the cache.
   std::int64_t rows_per_addition;
   /// Numbers of sums that are kept apart, to be checked and added together: 256 KB of float32, on a
@@ -41,6 +47,24 @@ struct Tuning {
   /// How many rows wait at most.
   [[nodiscard]] std::int64_t capacity(std::int64_t width) const {
     return std::max(rows_worth_a_product(width), least_capacity);
+  }
+
+  /// The same where there is memory set apart for them.
+  [[nodiscard]] std::int64_t large_capacity(std::int64_t width,
+                                            std::int64_t bytes_per_number) const {
+    return std::max(capacity(width), waiting_bytes / (width * bytes_per_number));
+  }
+
+  /// How many parts of equal length each of b samples of n rows is multiplied in, where a sample is
+  /// a product.
+  [[nodiscard]] std::int64_t parts_of_sample(std::int64_t samples, std::int64_t rows,
+                                             std::int64_t width) const {
+    const std::int64_t tiles = (width + 127) / 128;
+    // The products' results take no more memory than half of the rows, as in pays_by_sample().
+    std::int64_t parts =
+        std::min(products_at_a_time / (samples * tiles * tiles), rows / (2 * width));
+    while (parts > 1 && rows % parts != 0) --parts;
+    return std::max<std::int64_t>(parts, 1);
   }
 
   /// Rows that are multiplied at a time: enough for the product to be worth adding d × d numbers.
@@ -62,12 +86,12 @@ struct Tuning {
 };
 
 // clang-format off
-//                                          worth a  least               most rows           rows per  unsettled
-//                                is host   product  capacity  block     of a block  strips  addition  numbers
+//                                          worth a  least   waiting          most rows           products   rows per  unsettled
+//                                is host   product  capacity  bytes  block  of a block  strips  at a time  addition  numbers
 inline constexpr Tuning kHostTuning =
-                                 {true,     1 << 16,     0,    1 << 20,    16384,       8,         64,  1 << 16};
+                                 {true,     1 << 16,     0,       0, 1 << 20,   16384,       8,         0,        64,  1 << 16};
 inline constexpr Tuning kDeviceTuning =
-                                 {false,          0,  2048,    1 << 25,  1 << 19,       1,    1 << 30,  1 << 22};
+                                 {false,          0,  2048, 1 << 24, 1 << 25, 1 << 19,       1,       256,   1 << 30,  1 << 22};
 // clang-format on
 
 /// The row of the table for sums on a device.

@@ -4,10 +4,14 @@
 #include <cstddef>  // std::size_t
 #include <cstdint>  // std::int64_t
 #include <cstring>  // std::memcpy
+#include <utility>  // std::move
 #include <vector>   // std::vector
 
 #include <ATen/ATen.h>
 
+#include <delve/detail/sums/shift.hpp>
+#include <delve/detail/sums/tuning.hpp>
+#include <delve/detail/sums/waiting_memory.hpp>
 #include <delve/detail/tensors/maybe_undefined.hpp>
 #include <delve/detail/tensors/to_device.hpp>
 #include <delve/row_targets.hpp>
@@ -40,8 +44,18 @@ class WaitingRows {
   [[nodiscard]] bool empty() const { return batch_ends_.empty(); }
   [[nodiscard]] std::int64_t count() const { return empty() ? 0 : batch_ends_.back(); }
 
-  /// The rows as they came: (n, d), of the type that they wait in.
+  /// The rows, (n, d), of the type that they wait in: as they came, or shifted.
   [[nodiscard]] at::Tensor rows() const { return buffer_.narrow(0, 0, count()); }
+
+  /// How many rows each batch that waits has, where all have as many and all of these count; else
+  /// 0.
+  [[nodiscard]] std::int64_t rows_a_batch() const { return mask_.defined() ? 0 : rows_a_batch_; }
+
+  /// Whether the rows that wait were shifted. Needs some.
+  [[nodiscard]] bool are_shifted() const { return are_shifted_; }
+
+  /// Whether they wait in memory that was set apart for that.
+  [[nodiscard]] bool have_share() const { return !share_.empty(); }
 
   [[nodiscard]] bool is_of(at::ScalarType type) const {
     return buffer_.defined() && buffer_.scalar_type() == type;
@@ -60,17 +74,34 @@ class WaitingRows {
   /// Makes room. Must be empty.
   /// @param options the device, and the type to wait in
   /// @param targets c
+  /// @param share of the memory that it takes
   void reserve(std::int64_t capacity, std::int64_t width, const at::TensorOptions& options,
-               std::int64_t targets = 0) {
+               std::int64_t targets = 0, WaitingMemoryShare share = {}) {
+    *this = {};
     buffer_ = at::empty({capacity, width}, options);
+    share_ = std::move(share);
     if (targets == 0) return;
     targets_ = at::empty({capacity, targets}, options);
     mask_ = at::empty({capacity}, options.dtype(at::kBool));
   }
 
-  /// Appends one batch, (n, d) or (b, n, d), for which there must be room.
-  void append(const at::Tensor& rows, std::int64_t count, const RowTargets& with = {}) {
-    copy_rows(rows, buffer_, this->count());
+  /// Appends one batch, (n, d) or (b, n, d), for which there must be room. On a device once the
+  /// shift is chosen it is shifted on the way, which costs no operator more than to copy it.
+  void append(const at::Tensor& rows, std::int64_t count, const Shift& shift, const Tuning& tuning,
+              const RowTargets& with = {}) {
+    if (empty()) {
+      are_shifted_ = !tuning.is_host && shift.is_chosen();
+      rows_a_batch_ = count;
+    } else if (rows_a_batch_ != count) {
+      rows_a_batch_ = 0;
+    }
+    if (tuning.is_host) {
+      copy_rows(rows, buffer_, this->count());
+    } else if (are_shifted_) {
+      shift.write(rows, slot_for(rows, count));
+    } else {
+      slot_for(rows, count).copy_(rows);
+    }
     if (targets_.defined()) {
       copy_rows(with.targets, targets_, this->count());
       at::Tensor mask = mask_.narrow(0, this->count(), count);
@@ -79,8 +110,11 @@ class WaitingRows {
     batch_ends_.push_back(this->count() + count);
   }
 
-  /// Forgets the rows, and keeps the memory.
-  void clear() { batch_ends_.clear(); }
+  /// Forgets the rows, and keeps the memory, unless that is their number's.
+  void clear() {
+    batch_ends_.clear();
+    if (is_compact_) *this = {};
+  }
 
   /// Which of the batches are good.
   struct Good {
@@ -107,11 +141,20 @@ class WaitingRows {
     return {batches, mask.defined() ? rows.logical_and(mask) : rows};
   }
 
+  /// The same rows in memory for so many.
   [[nodiscard]] WaitingRows copy() const {
-    WaitingRows copy = *this;
-    copy.buffer_ = clone_of(buffer_);
-    copy.targets_ = clone_of(targets_);
-    copy.mask_ = clone_of(mask_);
+    WaitingRows copy;
+    if (empty()) return copy;
+    const auto used = [this](const at::Tensor& tensor) {
+      return tensor.defined() ? tensor.narrow(0, 0, count()).clone() : tensor;
+    };
+    copy.buffer_ = used(buffer_);
+    copy.targets_ = used(targets_);
+    copy.mask_ = used(mask_);
+    copy.batch_ends_ = batch_ends_;
+    copy.rows_a_batch_ = rows_a_batch_;
+    copy.are_shifted_ = are_shifted_;
+    copy.is_compact_ = true;
     return copy;
   }
 
@@ -120,10 +163,36 @@ class WaitingRows {
   }
 
  private:
+  /// The memory of the next rows, in their shape: one view, or none where batches of one shape
+  /// come.
+  [[nodiscard]] at::Tensor slot_for(const at::Tensor& rows, std::int64_t count) {
+    constexpr std::int64_t kMostSlots = 1024;  // each takes 200 bytes of the host
+    const std::int64_t first = this->count();
+    const std::int64_t slots = buffer_.size(0) / count;
+    if (first == 0 && slots <= kMostSlots &&
+        (slots_.empty() || slots_[0].sizes() != rows.sizes())) {
+      std::vector<std::int64_t> shape = rows.sizes().vec();
+      shape.insert(shape.begin(), slots);
+      slots_ = buffer_.narrow(0, 0, slots * count).view(shape).unbind(0);
+    }
+    if (!slots_.empty() && slots_[0].sizes() == rows.sizes() && first % count == 0) {
+      return slots_[static_cast<std::size_t>(first / count)];
+    }
+    const std::int64_t width = buffer_.size(1);
+    std::vector<std::int64_t> strides = {width, 1};
+    if (rows.dim() == 3) strides.insert(strides.begin(), rows.size(1) * width);
+    return buffer_.as_strided(rows.sizes(), strides, first * width);
+  }
+
   at::Tensor buffer_;                     // (capacity, d)
+  std::vector<at::Tensor> slots_;         // views of it, of one batch each
+  WaitingMemoryShare share_;              // of its memory; empty where none was set apart
   at::Tensor targets_;                    // (capacity, c); undefined where c is 0, as the next
   at::Tensor mask_;                       // (capacity) bool: whether a row counts
   std::vector<std::int64_t> batch_ends_;  // where each batch ends
+  std::int64_t rows_a_batch_ = 0;
+  bool are_shifted_ = false;
+  bool is_compact_ = false;  // there is memory for these rows alone
 };
 
 }  // namespace delve::detail

@@ -26,6 +26,8 @@
 #include <delve/detail/probes/probe_score.hpp>
 #include <delve/detail/sums/memory.hpp>
 #include <delve/detail/sums/products.hpp>
+#include <delve/detail/sums/tuning.hpp>
+#include <delve/detail/sums/waiting_memory.hpp>
 #include <delve/detail/support/random_bits.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tracking/drift.hpp>
@@ -91,6 +93,10 @@ struct Observation {
   Problems problems;
   const std::shared_ptr<ModeSwitches> switches = std::make_shared<ModeSwitches>();
   const std::shared_ptr<LabelSwitches> labels = std::make_shared<LabelSwitches>();
+  /// Of the covariances; probes have few rows that wait.
+  const std::shared_ptr<WaitingMemory> waiting_memory =
+      std::make_shared<WaitingMemory>(settings.options().waiting_memory());
+  const Tuning* tuning = nullptr;  // for tests: of the covariances, wherever they are
   std::atomic<std::int64_t> layers_called{0};
   NamedModes modes;
 };
@@ -238,6 +244,7 @@ class ObservedLayer {
   [[nodiscard]] Stream<Scalar> new_stream() const;
   [[nodiscard]] Stream<Scalar>& stream_of(Mode mode);
   [[nodiscard]] CovarianceShape& shape_of_last(Mode mode);
+  void release_memory_of_others(Mode mode);
   template <typename Action>
   void guarded(const Action& action) noexcept;
   /// Unset where the forward is not to be counted.
@@ -266,6 +273,7 @@ class ObservedLayer {
   ProbeFaults probe_faults_;
   bool has_trained_ = false;  // with labels or without
   std::optional<std::int64_t> order_;
+  Mode last_mode_;  // in which data came
   bool is_frozen_ = false;
   bool was_called_ = false;  // in this epoch
 };
@@ -366,6 +374,11 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
   for (auto& [mode, stream] : streams_) {
     if (observation_->settings.options().reset_covariance()) {
       Stream<Scalar> next = new_stream();
+      try {
+        stream.release_memory();  // for the next epoch, which begins before the report
+      } catch (const std::exception& error) {
+        tell_once("rows that waited could not be summed and are left out", explained(error));
+      }
       next.calls = stream.calls;
       if (const auto points = observation_->settings.options().points_per_dimension()) {
         next.points = stream.points;
@@ -466,9 +479,16 @@ std::int64_t ObservedLayer<Scalar>::bytes() const {
 
 template <typename Scalar>
 Stream<Scalar> ObservedLayer<Scalar>::new_stream() const {
-  const Products products = observation_->settings.products();
-  Stream<Scalar> stream{Covariance<Scalar>(products)};
-  stream.second_half = Covariance<Scalar>(products);
+  const auto no_rows = [this] {
+    const Products products = observation_->settings.products();
+    const Tuning* tuning = observation_->tuning;
+    Covariance<Scalar> covariance =
+        tuning != nullptr ? Covariance<Scalar>(products, *tuning) : Covariance<Scalar>(products);
+    covariance.share_memory(observation_->waiting_memory);
+    return covariance;
+  };
+  Stream<Scalar> stream{no_rows()};
+  stream.second_half = no_rows();
   return stream;
 }
 
@@ -487,6 +507,18 @@ Stream<Scalar>& ObservedLayer<Scalar>::stream_of(Mode mode) {
     if (known == mode) return stream;
   }
   return streams_.emplace_back(mode, new_stream()).second;
+}
+
+/// Has the modes of a layer use the same memory for rows that wait, one after the other, where
+/// there is not enough for each of them.
+template <typename Scalar>
+void ObservedLayer<Scalar>::release_memory_of_others(Mode mode) {
+  if (mode == last_mode_) return;
+  last_mode_ = mode;
+  if (observation_->waiting_memory->left() >= kDeviceTuning.waiting_bytes) return;
+  for (auto& [other, stream] : streams_) {
+    if (other != mode) stream.release_memory();
+  }
 }
 
 template <typename Scalar>
@@ -537,6 +569,7 @@ void ObservedLayer<Scalar>::take_rows(const std::vector<at::Tensor>& outputs, Mo
   Stream<Scalar>& stream = stream_of(mode);
   const std::int64_t call = stream.calls++;
   if (!is_recorded(call, mode, options)) return;
+  release_memory_of_others(mode);
   at::Tensor rows = data_matrix(outputs, layout_, settings.features());
   if (options.max_samples()) {
     const std::int64_t left = *options.max_samples() - stream.samples_taken;

@@ -173,6 +173,7 @@ inline void check_ranges(const CheckLayerSatOptions& options) {
   require_at_least(1, "max_samples", options.max_samples().value_or(1));
   require_at_least(1, "interpolation_downsampling", options.interpolation_downsampling());
   require_at_least(1, "points_per_dimension", options.points_per_dimension().value_or(1));
+  require_at_least(0, "waiting_memory", options.waiting_memory());
   require_at_least(0, "initial_epoch", options.initial_epoch());
   require_at_least(0, "rank", options.rank());
   require(options.rank() == 0 || options.sum_over_ranks(), "rank", fmt::to_string(options.rank()),

@@ -29,6 +29,12 @@ struct Stream {
   [[nodiscard]] std::int64_t width() const {
     return std::max(covariance.width(), second_half.width());
   }
+
+  /// As Covariance::release_memory(), of both.
+  void release_memory() {
+    covariance.release_memory();
+    second_half.release_memory();
+  }
 };
 
 /// The streams of a layer, by mode, in the order of their first forward.
