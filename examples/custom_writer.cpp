@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// A writer of one's own, in custom_writer.hpp, beside one that comes with delve.
+// A writer that you define, in custom_writer.hpp, beside one that comes with delve.
 
 #include <iostream>  // std::cout
 #include <memory>    // std::make_shared

@@ -75,7 +75,7 @@ void run(const DeepSettings& settings) {
   std::int64_t first_epoch = 0;
   if (settings.resume) {
     first_epoch = load_checkpoint(checkpoint, model, optimizer, train_data.device());
-    fmt::print("{} has {} epochs, and is gone on with to {}\n", checkpoint.string(), first_epoch,
+    fmt::print("{} has {} epochs; resuming to {}\n", checkpoint.string(), first_epoch,
                settings.epochs);
   }
   delve::CheckLayerSat tracker(

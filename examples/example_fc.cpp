@@ -97,7 +97,7 @@ void run(const examples::PictureSettings& settings, const std::vector<std::int64
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Shows how saturation hangs on the width of six linear layers.", "example_fc");
+  CLI::App app("Shows how saturation depends on the width of six linear layers.", "example_fc");
   examples::PictureSettings settings;
   settings.output = "runs/fc";
   settings.epochs = 4;

@@ -868,8 +868,8 @@ void CheckLayerSat<Scalar>::inform(Writer& writer) const {
     run.problems = observation_->problems.messages();
     writer.inform(std::move(run));
   } catch (const std::exception& error) {  // there is no memory: what is written tells less
-    observation_->problems.tell_once("inform",
-                                     fmt::format("a writer is told no settings: {}", error.what()));
+    observation_->problems.tell_once(
+        "inform", fmt::format("a writer receives no settings: {}", error.what()));
   }
 }
 
@@ -887,7 +887,7 @@ void CheckLayerSat<Scalar>::tell_of_ambiguous_layers() {
   }
   observation_->problems.tell_once_of(
       names,
-      "share weight and bias and cannot be told apart; all their forwards are counted for the "
+      "share weight and bias and cannot be distinguished; all their forwards are counted for the "
       "first of them");
 }
 

@@ -8,7 +8,7 @@
 
 namespace delve {
 
-/// What a forward hook is told of one forward of its module.
+/// What a forward hook receives of one forward pass of its module.
 struct ForwardCall {
   torch::Tensor input;                 ///< the first tensor that the module's operator took
   std::vector<torch::Tensor> outputs;  ///< at least one; an LSTM gives output, h_n and c_n

@@ -16,7 +16,7 @@ namespace delve {
 /// Takes a hook away, at the latest when it is destroyed. Move-only.
 ///
 /// Thread-safe as far as distinct handles go. When remove() returns, the hook may still be running
-/// in another thread that was amid a forward; it will not be started again.
+/// in another thread that was in the middle of a forward; it will not be started again.
 class [[nodiscard]] RemovableHandle {
  public:
   RemovableHandle() = default;
@@ -44,8 +44,8 @@ class [[nodiscard]] RemovableHandle {
     if (const std::exception_ptr error = target_->error()) std::rethrow_exception(error);
   }
 
-  /// Whether forwards of this module could not be told from those of another hooked module, for
-  /// they share weight and bias. Then the one registered first was given them all.
+  /// Whether forwards of this module could not be distinguished from those of another hooked
+  /// module, for they share weight and bias. Then the one registered first was given them all.
   [[nodiscard]] bool is_ambiguous() const { return target_ && target_->is_ambiguous(); }
 
  private:

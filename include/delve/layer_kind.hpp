@@ -166,7 +166,7 @@ struct LayerKind {
   LayerKind& weight_is(std::string parameter_name) {
     return weight_is(std::move(parameter_name), detail::MemberOf<Member>::read);
   }
-  /// The bias that its operators take, if they take one; it tells modules apart that share a
+  /// The bias that its operators take, if they take one; it distinguishes modules that share a
   /// weight.
   LayerKind& bias_is(std::string parameter_name, TensorOf parameter_of) {
     bias_name = std::move(parameter_name);
@@ -418,7 +418,7 @@ inline LayerKind multihead_attention() {
 
 /// The table of the kinds that are built in. Operators as LibTorch 1.13.1 to 2.15.0 call them
 /// (torch/nn/functional/*.h and nn/modules/rnn.cpp). Only an outermost operator counts; what an
-/// operator calls within itself need not be listed, nor told from a forward.
+/// operator calls within itself need not be listed, nor distinguished from a forward.
 inline const std::vector<LayerKind>& built_in_layer_kinds() {
   using namespace torch::nn;
   // Never destroyed: operators may still run, and be looked at, while the program ends.

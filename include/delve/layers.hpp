@@ -81,7 +81,7 @@ inline void refuse_frozen(const NamedModule& root) {
   if (root.module.script() == nullptr || root.module.script()->parameters().size() > 0) return;
   throw std::invalid_argument(fmt::format(
       "delve: the TorchScript module \"{}\" has no parameters, as after torch.jit.freeze: its "
-      "layers cannot be told apart. Hand over the module as it was before that",
+      "layers cannot be distinguished. Hand over the module as it was before that",
       root.name.empty() ? root.module.type_name() : root.name));
 }
 

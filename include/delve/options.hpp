@@ -21,7 +21,7 @@
 
 namespace delve {
 
-/// Whose is_training() tells training from evaluation.
+/// Whose is_training() decides between training and evaluation.
 enum class ModeSource {
   Layer,  ///< that of the layer: one that is frozen in eval() counts as evaluated while others
           ///< train
@@ -77,7 +77,7 @@ struct CheckLayerSatOptions {
   TORCH_ARG(std::optional<std::int64_t>, max_samples) = std::nullopt;
 
   /// The share of the data points that are taken, of all that the options above let through, drawn
-  /// at random: (0, 1]. It saves about as much time; what it costs is told in docs/performance.md.
+  /// at random: (0, 1]. It saves about as much time; docs/performance.md has what it costs.
   TORCH_ARG(double, sample_rate) = 1;
 
   /// About how many data points an epoch takes for each of a layer's dimensions, in each mode, of
@@ -174,7 +174,7 @@ struct CheckLayerSatOptions {
   /// The number of the first epoch; >= 0. Above 0, the files of the previous run are continued.
   TORCH_ARG(std::int64_t, initial_epoch) = 0;
 
-  /// What a writer made by key is told, by name ("width"); docs/writers.md has the names.
+  /// What a writer made by key receives, by name ("width"); docs/writers.md has the names.
   TORCH_ARG(WriterArgs, writer_args);
 
   /// Sums a tensor over all processes (ranks) of a training, in place: what an allreduce does. All
@@ -190,14 +190,14 @@ struct CheckLayerSatOptions {
   /// sum_over_ranks.
   TORCH_ARG(std::int64_t, rank) = 0;
 
-  /// Whose mode tells training from evaluation.
+  /// Whose mode decides between training and evaluation.
   TORCH_ARG(ModeSource, mode_from) = ModeSource::Layer;
 
   /// In what precision products are formed. Unset: float64 if one of stats needs it, else float32.
   TORCH_ARG(std::optional<Products>, products) = std::nullopt;
 
-  /// Is told of everything that goes wrong without stopping the training, once each, in the thread
-  /// where it went wrong. Unset: stderr is told.
+  /// Receives everything that goes wrong without stopping the training, once each, in the thread
+  /// where it went wrong. Unset: it goes to stderr.
   TORCH_ARG(std::function<void(std::string_view)>, on_warning);
 };
 

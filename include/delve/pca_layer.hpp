@@ -39,7 +39,7 @@ struct LinearPCAOptions {
   /// (MLRichter/phd-lab).
   TORCH_ARG(std::optional<std::int64_t>, gradient_epoch_start) = std::nullopt;
 
-  /// Whether each newly found subspace is told on stderr.
+  /// Whether each newly found subspace is reported on stderr.
   TORCH_ARG(bool, verbose) = false;
 
   /// The control: as many orthonormal directions, drawn at random.

@@ -198,8 +198,8 @@ template <typename Scalar = double>
 class Probe {
  public:
   /// @throws std::invalid_argument where an option is out of its range; it says which
-  explicit Probe(ProbeOptions options)
-      : options_(checked(std::move(options))),
+  explicit Probe(const ProbeOptions& options)
+      : options_(checked(options)),
         sums_(options_.products(), options_.classes() + options_.targets()) {}
 
   /// Takes one batch in. Does not wait for the device, unless the labels have to be copied from

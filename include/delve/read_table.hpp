@@ -22,7 +22,7 @@ namespace delve {
 /// rising order of epochs; of two rows of one epoch the later counts. What a table does not hold is
 /// unknown: widths and samples are 0, every status is Ok. A layer whose values are all missing in a
 /// row is left out of that record, and so is a last line that is broken off.
-/// @param on_problem is told of cells that hold text where others of their column hold numbers;
+/// @param on_problem receives cells that hold text where others of their column hold numbers;
 /// they
 ///   are missing values then. Without it nobody is.
 /// @throws std::runtime_error where there is no such file, it is malformed, or it holds no

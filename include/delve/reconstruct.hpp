@@ -35,7 +35,7 @@ struct ReconstructOptions {
   double sat_threshold = 0.99;
   /// Which number lsat and idim count.
   IdimRule idim_rule = IdimRule::ExplainedVariance;
-  /// Is told after each scalar, and after each layer and mode of an epoch, how many of how many
+  /// Is called after each scalar, and after each layer and mode of an epoch, how many of how many
   /// files are done.
   std::function<void(std::size_t done, std::size_t total)> on_progress = {};
 };

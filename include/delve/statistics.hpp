@@ -135,7 +135,7 @@ inline LayerMeasurement seen_by(const Statistic& statistic, LayerMeasurement lay
   return layer;
 }
 
-/// Is told which statistic threw, and what.
+/// Receives which statistic threw, and what.
 using FailedStatistic = std::function<void(const Statistic& statistic, std::string_view reason)>;
 
 /// Puts the statistics of a layer into its record; arrays that are missing are left out. A

@@ -152,7 +152,7 @@ inline std::string json_line(const EpochRecord& record, const Verdict* verdict =
 /// Where receptive fields were found there is "fields", too: an object a layer, with "least" and
 /// "most" an axis; and of a network of four layers or more "verdict": what verdict() says, its kind
 /// "tail", "possible-tail", "no-tail" or "not-enough-data". Layers come in the record's order,
-/// values and arrays by the names that they were asked for by. status is "ok", "no-data",
+/// values and arrays by the names by which they were requested. status is "ok", "no-data",
 /// "no-variance", "not-converged" or "statistic-failed". Numbers read back to the same double; a
 /// missing one is null, infinities are the texts "Infinity" and "-Infinity". Matrices are left out:
 /// NpyWriter has them. Needs nlohmann/json.

@@ -71,7 +71,7 @@ struct PlotOptions {
   bool heat_map = true;
   /// At the end, the pictures of "lsat" in motion, half a second each: SAVEFILE_lsat_train.gif.
   bool animation = false;
-  /// The statistics that are drawn, by the names they are asked for; empty: all.
+  /// The statistics that are drawn, by the names by which they are requested; empty: all.
   std::vector<std::string> stats = {};
   /// The first epoch to come. Pictures of those before it stay as they are; where SAVEFILE.csv
   /// holds them, they are part of the heat map and of the animation.
@@ -207,7 +207,7 @@ class PlotWriter final : public Writer {
     }
   }
 
-  /// Takes a function that is told of each picture.
+  /// Takes a function that receives each picture.
   void on_picture(PictureHandler handler) { on_picture_ = std::move(handler); }
 
  protected:

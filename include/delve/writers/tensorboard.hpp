@@ -34,7 +34,7 @@ namespace delve {
 
 struct TensorBoardOptions {
   /// The first epoch to come. What a run before wrote to the folder of this epoch and later ones is
-  /// taken out of its files, and TensorBoard is told to forget it.
+  /// taken out of its files, and TensorBoard forgets it.
   std::int64_t initial_epoch = 0;
 };
 

@@ -18,7 +18,7 @@
 
 namespace delve {
 
-/// What a tracker tells its writers of a run, besides its epochs.
+/// What a tracker gives its writers about a run, besides its epochs.
 struct RunInfo {
   bool is_known = false;                                      ///< somebody told it
   std::vector<std::pair<std::string, std::string>> settings;  ///< an option's name, and its value
@@ -28,7 +28,7 @@ struct RunInfo {
 
 /// Base of all writers. To make one, override write_epoch() and, where something is left to do at
 /// the end, finish(). Order and faults are dealt with here: both may throw, the training goes on,
-/// and the owner is told; what is thrown in the same words again is not repeated.
+/// and the owner learns of it; what is thrown in the same words again is not repeated.
 ///
 /// A writer is used by one thread at a time.
 class Writer {
@@ -81,7 +81,7 @@ class Writer {
   /// here.
   virtual void write_epoch(const EpochRecord& record) = 0;
 
-  /// What inform() told; nothing where nobody did.
+  /// What inform() gave; nothing where nobody called it.
   [[nodiscard]] const RunInfo& run() const { return run_; }
 
   /// Called once, after the last epoch.

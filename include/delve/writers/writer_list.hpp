@@ -25,7 +25,7 @@
 
 namespace delve {
 
-/// What a writer that is made by its key is told.
+/// What a writer that is made by its key receives.
 struct WriterContext {
   std::string savefile;
   std::int64_t initial_epoch = 0;

@@ -289,7 +289,8 @@ class FieldTracer final : public OperatorWatcher {
     try {
       Trace trace = rule->rule(call_, output);
       if (trace.rank() == call_.outputs[output].dim()) return trace;
-    } catch (const std::exception&) {  // arguments of another form than expected
+    } catch (const std::exception&) {
+      return call_.unknown(call_.outputs[output]);  // arguments of another form than expected
     }
     return call_.unknown(call_.outputs[output]);
   }

@@ -235,7 +235,8 @@ inline Trace reshaped(const Trace& trace, c10::IntArrayRef sizes, const std::str
   std::vector<Factor> left;  // of the old axes, in reverse
   for (auto dim = trace.dims.rbegin(); dim != trace.dims.rend(); ++dim) {
     if (dim->has_extra()) {
-      // Joined or cut, they could not be told from positions any more: only the batch may change.
+      // Joined or cut, they could not be distinguished from positions any more: only the batch may
+      // change.
       left.push_back({dim->size(), -2});
       continue;
     }

@@ -97,7 +97,7 @@ inline constexpr NpyType npy_types[] = {
     {"<i4", 4, npy_value<std::int32_t, std::uint32_t>},
 };
 
-/// Reads a .npy file. Trusts no size that the file tells of itself.
+/// Reads a .npy file. Trusts no size that the file states.
 class NpyReader {
  public:
   /// `name` is the file's, for messages. The bytes must outlive the reader.

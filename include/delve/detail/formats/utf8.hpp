@@ -18,7 +18,7 @@ namespace delve::detail {
   const std::size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
   if (text.size() < length) return 0;
   // No code point may be written longer than it needs, be half of a surrogate pair, or lie beyond
-  // the last one: the second byte tells.
+  // the last one: the second byte shows it.
   if (byte(1) < (first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80)) return 0;
   if (byte(1) > (first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF)) return 0;
   for (std::size_t i = 2; i < length; ++i) {

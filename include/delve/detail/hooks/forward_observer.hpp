@@ -74,7 +74,7 @@ inline ThreadState& thread_state() {
   return state;
 }
 
-/// Has a watcher told of this thread's operators from the next one on, if any hook is registered;
+/// Hands a watcher this thread's operators from the next one on, if any hook is registered;
 /// until it dies or is taken away again.
 inline void add_watcher(const std::shared_ptr<OperatorWatcher>& watcher) {
   thread_state().watchers.push_back(watcher);
@@ -89,7 +89,7 @@ inline void remove_watcher(const std::shared_ptr<OperatorWatcher>& watcher) {
       all.end());
 }
 
-/// While it lives, a watcher is told of this thread's operators.
+/// While alive, hands a watcher this thread's operators.
 class WatchScope {
  public:
   explicit WatchScope(std::shared_ptr<OperatorWatcher> watcher) : watcher_(std::move(watcher)) {
@@ -133,8 +133,8 @@ inline bool is_transpose(const torch::Tensor& tensor, const torch::Tensor& weigh
          tensor.stride(0) == weight.stride(1) && tensor.stride(1) == weight.stride(0);
 }
 
-/// Whether two biases are one, or both are missing. They are told apart by their place: several may
-/// lie in one storage.
+/// Whether two biases are one, or both are missing. They are distinguished by their place: several
+/// may lie in one storage.
 inline bool is_same_bias(const torch::Tensor& a, const torch::Tensor& b) {
   if (!a.defined() || !b.defined()) return a.defined() == b.defined();
   return storage_of(a) != nullptr && is_same_place(a, b);
@@ -311,7 +311,7 @@ inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
   leave_out_products_of_weights(weight, table, *forward);
   choose_by_bias(*forward);
   if (forward->hooks.empty()) return {};
-  // Where a bias may still come, the next operator tells whose forward it is.
+  // Where a bias may still come, the next operator shows whose forward it is.
   if (std::none_of(forward->hooks.begin(), forward->hooks.end(), awaits_bias)) {
     keep_first_module(forward->hooks);
   }

@@ -130,7 +130,7 @@ struct HookTable {
 
   std::uint64_t version;
   std::vector<WatchedModule> modules;  // in the order of their registration
-  // Many weights may lie in one storage, so places are told apart. In order, for an input that
+  // Many weights may lie in one storage, so places are distinguished. In order, for an input that
   // begins within a weight has that weight before it.
   std::map<Place, std::vector<const WatchedModule*>> by_weight;
   std::unordered_map<std::string_view, std::vector<Operator>> operators;  // by name
@@ -145,7 +145,7 @@ struct HookTable {
 /// Thread-safe.
 class HookRegistry {
  public:
-  explicit HookRegistry(at::RecordFunctionCallback callback) : callback_(std::move(callback)) {}
+  explicit HookRegistry(const at::RecordFunctionCallback& callback) : callback_(callback) {}
 
   void add(const std::shared_ptr<HookTarget>& target) {
     const std::lock_guard<std::mutex> lock(mutex_);

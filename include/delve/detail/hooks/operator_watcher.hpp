@@ -5,7 +5,7 @@
 
 namespace delve::detail {
 
-/// Is told of every operator that this thread runs, the outermost ones alone, and none of hooks or
+/// Receives every operator that this thread runs, the outermost ones alone, and none of hooks or
 /// of backward. Called before the hooks of the same operator. Must not throw.
 class OperatorWatcher {
  public:

@@ -49,8 +49,8 @@ inline at::Tensor random_basis(std::int64_t width, std::uint64_t seed, at::Devic
   return std::get<0>(at::linalg_qr(gaussian)).to(device);
 }
 
-/// All of LinearPCA and Conv2dPCA but for what tells them apart. Kind has their name, the axis of
-/// the features, and `observed()`: what of a batch is summed.
+/// All of LinearPCA and Conv2dPCA except for what differs between them. Kind has their name, the
+/// axis of the features, and `observed()`: what of a batch is summed.
 template <typename Derived, typename Options, typename Kind>
 class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
  public:
@@ -274,7 +274,7 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
   at::Tensor with_projected_gradient(const at::Tensor& x) const {
     if (!projects_gradient_ || !last_epoch_ || !x.requires_grad()) return x;
     // A tensor of its own: what is done to it in place afterwards must not lose the hook.
-    const at::Tensor y = x.clone();
+    at::Tensor y = x.clone();
     if (!y.requires_grad()) return x;
     y.register_hook([kept = basis(*last_epoch_, x)](const at::Tensor& gradient) {
       const at::Tensor vectors = kept.to(gradient.scalar_type());

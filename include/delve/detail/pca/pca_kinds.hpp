@@ -12,8 +12,8 @@
 #include <delve/detail/support/require.hpp>
 #include <delve/pca_layer.hpp>
 
-// What tells LinearPCA and Conv2dPCA apart: their names, the axis of the features, the shapes that
-// they take, and what of a batch is summed.
+// What differs between LinearPCA and Conv2dPCA: their names, the axis of the features, the shapes
+// that they take, and what of a batch is summed.
 
 namespace delve::detail {
 

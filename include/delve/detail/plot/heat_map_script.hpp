@@ -38,7 +38,7 @@ constexpr std::string_view kDriftScale =
     "set cbtics ('≤ 0.0001' 0.0001, '0.001' 0.001, '0.01' 0.01, '0.1' 0.1, '1' 1) scale 0 "
     "textcolor '#333333'";
 
-/// The least drift that a heat map tells from less.
+/// The least drift that a heat map shows as more than none.
 constexpr double kLeastDrift = 1e-4;
 
 /// The script that draws a number of 0 to 1 over all epochs: a row a layer, the first on top, and a

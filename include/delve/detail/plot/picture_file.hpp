@@ -19,7 +19,8 @@
 
 namespace delve::detail {
 
-/// How a kind of picture file begins and ends, which tells a whole one from one that was cut off.
+/// How a kind of picture file begins and ends, which distinguishes a whole one from one that was
+/// cut off.
 struct PictureKind {
   std::string_view extension;
   std::string_view name;

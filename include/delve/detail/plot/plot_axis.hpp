@@ -98,7 +98,7 @@ class Axis {
     return low <= high ? std::pair(low, high) : std::pair(0.0, 0.0);
   }
 
-  /// What is nearer to 0 or farther from it than any picture tells apart.
+  /// What is nearer to 0 or farther from it than any picture can show.
   static double within_reach(double number) {
     return std::abs(number) < 1e-300 ? 0 : std::clamp(number, -1e300, 1e300);
   }

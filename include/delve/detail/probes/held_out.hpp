@@ -27,7 +27,7 @@ struct LabelledRows {
 
   /// All rows, (b · n, d), those that do not count as zeros, whatever they hold.
   [[nodiscard]] at::Tensor counted() const {
-    const at::Tensor all = rows.flatten(0, -2);
+    at::Tensor all = rows.flatten(0, -2);
     if (!labels.with.mask.defined()) return all;
     return at::where(labels.with.mask.unsqueeze(1), all, at::zeros({}, all.options()));
   }

@@ -113,7 +113,7 @@ class ProbeScore {
   static constexpr std::int64_t kMostKept = std::int64_t{1} << 17U;
 };
 
-/// A probe that is fitted when it is first asked for, by whichever thread asks. Thread-safe.
+/// A probe that is fitted when it is first requested, by whichever thread does. Thread-safe.
 template <typename Scalar>
 class LazyFit {
  public:

@@ -73,7 +73,7 @@ inline std::string sparkline(const History& history, std::size_t layer, std::str
       html_text(name), path, dot);
 }
 
-/// How the lines of a picture are told apart: by colour, dashes and marks.
+/// How the lines of a picture differ: by colour, dashes and marks.
 inline std::string_view line_class(const ReportSeries& series) {
   const bool is_train = series.mode == Mode::Train;
   const bool is_eval = series.mode == Mode::Eval;

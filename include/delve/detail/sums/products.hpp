@@ -3,6 +3,7 @@
 
 #include <algorithm>  // std::max, std::min
 #include <cstdint>    // std::int64_t
+#include <utility>    // std::move
 
 #include <ATen/ATen.h>
 
@@ -71,7 +72,7 @@ void for_each_strip(const at::Tensor& sum, std::int64_t rows_at_a_time, const Ac
 }
 
 /// Adds to a sum, or begins it, whatever its memory held before. Widens the type on the way.
-inline void add_or_begin(at::Tensor sum, const at::Tensor& more, bool begins) {
+inline void add_or_begin(const at::Tensor& sum, const at::Tensor& more, bool begins) {
   begins ? sum.copy_(more) : sum.add_(more);
 }
 
@@ -88,7 +89,7 @@ inline void add_sum(at::Tensor sum, const at::Tensor& parts, at::IntArrayRef axe
 inline void add_product(const at::Tensor& sum, const at::Tensor& y, bool begins,
                         const Tuning& tuning) {
   for_each_strip(sum, tuning.rows_per_strip(sum.size(1)),
-                 [&](at::Tensor strip, auto begin, auto rows) {
+                 [&](const at::Tensor& strip, auto begin, auto rows) {
                    const at::Tensor left = part(y, 1, begin, rows).t();
                    const at::Tensor right = part(y, 1, 0, begin + rows);
                    if (strip.scalar_type() == y.scalar_type()) {
@@ -106,12 +107,13 @@ inline void add_products_by_sample(const at::Tensor& sum, const at::Tensor& y, b
                  [&](at::Tensor strip, auto begin, auto rows) {
                    const at::Tensor left = part(y, 1, begin, rows);
                    const at::Tensor right = part(y, 1, 0, begin + rows).transpose(1, 2);
-                   add_sum(strip, at::bmm(left, right), 0, begins);
+                   add_sum(std::move(strip), at::bmm(left, right), 0, begins);
                  });
 }
 
 /// Adds tᵀy, for t of shape (n, c), to a sum, or begins it.
-inline void add_cross(at::Tensor sum, const at::Tensor& t, const at::Tensor& y, bool begins) {
+inline void add_cross(const at::Tensor& sum, const at::Tensor& t, const at::Tensor& y,
+                      bool begins) {
   if (sum.size(0) == 0) return;
   const at::Tensor left = t.to(y.scalar_type()).t();
   if (sum.scalar_type() == y.scalar_type()) {
@@ -123,9 +125,10 @@ inline void add_cross(at::Tensor sum, const at::Tensor& t, const at::Tensor& y, 
 
 /// Adds sums to sums, (d + 1 + c, d) each, of which the second may be of a narrower type.
 inline void add_sums(const at::Tensor& sums, const at::Tensor& more, const Tuning& tuning) {
-  for_each_strip(sums, tuning.rows_per_addition, [&](at::Tensor strip, auto begin, auto rows) {
-    strip.add_(part(part(more, 0, begin, rows), 1, 0, strip.size(1)));
-  });
+  for_each_strip(sums, tuning.rows_per_addition,
+                 [&](const at::Tensor& strip, auto begin, auto rows) {
+                   strip.add_(part(part(more, 0, begin, rows), 1, 0, strip.size(1)));
+                 });
 }
 
 /// Writes the sums of rows that are shifted already.

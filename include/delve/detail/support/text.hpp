@@ -53,7 +53,7 @@ inline std::size_t text_width(std::string_view text) {
 inline std::string shortened(std::string_view text, std::size_t most) {
   const std::size_t width = text_width(text);
   if (width <= most || most == 0) return std::string(text);
-  // The end of a layer's name tells it from its neighbours, so it keeps more of that.
+  // The end of a layer's name distinguishes it from its neighbours, so it keeps more of that.
   const std::size_t at_begin = (most - 1) / 3;
   const std::size_t end_at = width - (most - 1 - at_begin);
   std::string kept;

@@ -49,7 +49,7 @@ inline void read_probe(const ProbeMeasurement& probe, const Settings& settings,
 /// Puts what a stream's data says into a record: n, status and statistics. Waits for the device.
 /// @param probe of the layer, in all modes
 /// @param shape of the last epoch with data in that mode; becomes that of this one
-/// @param failed is told of each statistic that throws
+/// @param failed receives each statistic that throws
 /// @throws what LibTorch throws where memory is short
 template <typename Scalar>
 void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, CovarianceShape& shape,
@@ -95,7 +95,7 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, CovarianceSh
     read_off(layer, settings.statistics(), record, failed);
   };
 
-  // Of a constant the sums are exactly zero, which no solver needs to be told.
+  // Of a constant the sums are exactly zero, which needs no solver.
   if (trace == 0) {
     read(Spectrum(Eigen::VectorXd::Zero(matrix.size(0)), covariance.width()));
     return;

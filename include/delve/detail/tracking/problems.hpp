@@ -21,19 +21,19 @@ namespace delve::detail {
 /// Of many names, how many a message has.
 constexpr std::size_t kNamesHeard = 3;
 
-/// The one place for all that went wrong and did not stop the training. Each problem is told once.
-/// Thread-safe.
+/// The one place for all that went wrong and did not stop the training. Each problem is reported
+/// once. Thread-safe.
 class Problems {
  public:
   using Handler = std::function<void(std::string_view)>;
 
-  /// @param handler is told of each problem; where it is empty, stderr is
+  /// @param handler receives each problem; where it is empty, stderr is
   explicit Problems(Handler handler) : handler_(std::move(handler)) {}
 
   /// The handler is called with no lock held, and may use the tracker. What it throws is dropped.
   /// @param key what the problem is called; a second one of that name is not reported
   /// @param message for messages()
-  /// @param heard what the handler is told instead; empty: the same
+  /// @param heard what the handler receives instead; empty: the same
   void tell_once(std::string key, const std::string& message, std::string heard = {}) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -48,7 +48,7 @@ class Problems {
     try {
       handler_(heard);
     } catch (...) {
-      std::cerr << "delve: " << heard << "\ndelve: on_warning threw when it was told this\n";
+      std::cerr << "delve: " << heard << "\ndelve: on_warning threw when it received this\n";
     }
   }
 

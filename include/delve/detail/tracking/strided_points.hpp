@@ -13,7 +13,7 @@
 
 namespace delve::detail {
 
-/// One of so many data points: every so-manieth position of every so-manieth sample.
+/// One of so many data points: every Nth position of every Mth sample.
 struct PointStride {
   std::int64_t samples = 1;
   std::int64_t positions = 1;

@@ -45,7 +45,7 @@ inline double saturation_of(const LayerRecord& layer) {
   return missing_value();
 }
 
-/// n, by the record or by the statistic; 0 where neither tells.
+/// n, by the record or by the statistic; 0 where neither has it.
 inline double points_of(const LayerRecord& layer) {
   if (layer.samples > 0) return static_cast<double>(layer.samples);
   const double points = value_of(layer, "samples");
@@ -119,7 +119,7 @@ class Judge {
   }
 
  private:
-  /// Training has the most data; where there was none, evaluation tells.
+  /// Training has the most data; where there was none, evaluation counts.
   void choose_mode(const EpochRecord& record) {
     for (const Mode mode : {Mode::Train, Mode::Eval}) {
       judgement_.mode = mode;

@@ -200,7 +200,7 @@ class VerdictText {
     if (places.empty()) return;
     say.push_back(
         fmt::format("Or keep the input and downsample less: the first strides or pools are of {}; "
-                    "receptive_fields(model, input) tells which of them suffice.",
+                    "receptive_fields(model, input) says which of them suffice.",
                     fmt::join(places, " and ")));
   }
 

@@ -40,7 +40,7 @@ inline Trace normalised(const TracedCall& call, std::size_t output) {
 
 /// Over the last axes alone, as many as `normalized_shape` has.
 inline Trace layer_norm(const TracedCall& call, std::size_t output) {
-  const Trace trace = first(call, output);
+  Trace trace = first(call, output);
   const auto count = static_cast<std::int64_t>(call.numbers(1).size());
   for (std::int64_t place = trace.rank() - count; place < trace.rank(); ++place) {
     if (trace.dim(place).has_positions()) return normalised(call, output);

@@ -57,7 +57,7 @@ inline Trace matmul(const TracedCall& call, std::size_t output) {
 /// What is added to a product, and the product.
 inline Trace add_product(const TracedCall& call, std::size_t output) {
   if (call.trace(1) == nullptr && call.trace(2) == nullptr) return elementwise(call, output);
-  const Trace sum = product_of(call, output, 1, 2);
+  Trace sum = product_of(call, output, 1, 2);
   if (call.trace(0) == nullptr) return sum;
   return detail::elementwise({call.trace(0), &sum}, call.outputs[output].sizes(), call.full_name());
 }
