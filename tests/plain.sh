@@ -86,12 +86,15 @@ printf '#define CATCH_CONFIG_MAIN\n#include <catch2/catch.hpp>\n' >main.cpp
 printf '#include <%s>\n' Eigen/Core fmt/format.h fmt/ranges.h nlohmann/json.hpp catch.hpp \
   delve/writers/registry.hpp >precompiled.hpp
 echo "Compiling ${#names[@]} tests with $("$compiler" --version | head -n 1)"
-"$compiler" "${flags[@]}" -w -c main.cpp -o main.o &
-main=$!
+{
+  "$compiler" "${flags[@]}" -w -c main.cpp -o main.o
+  "$compiler" "${flags[@]}" -UDELVE_REGISTERED_ELSEWHERE -c "$root/cmake/compiled_writers.cpp" -o writers.o
+} &
+once=$!
 "$compiler" "${flags[@]}" -x c++-header precompiled.hpp -o precompiled.hpp.gch
-wait "$main"
+wait "$once"
 declare -p compiler flags tests >settings
-printf '%s\0' writers "${names[@]/#/test_}" | xargs -0 -P "$(jobs)" -n 1 bash -c 'source ./settings
+printf '%s\0' "${names[@]/#/test_}" | xargs -0 -P "$(jobs)" -n 1 bash -c 'source ./settings
   "$compiler" "${flags[@]}" -include precompiled.hpp -c "$tests/$1.cpp" -o "$1.o"' compile
 
 passed=0
