@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
@@ -16,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include "catch.hpp"
@@ -152,7 +155,7 @@ TEST_CASE("A rank that is killed before, amid or after a sum leaves the others t
       CHECK(rank.count("warning sum_over_ranks") == 1);
       // All epochs are there; those from the kill on are of its own data.
       const int whole = call / 6;
-      CHECK(rank.count("scalar") == delve_test::kRankEpochs - whole);
+      CHECK(rank.count("own-rank 1") == delve_test::kRankEpochs - whole);
       CHECK(rank.after("samples 2 train Linear ") == (survivor == 0 ? "1000" : "6"));
     }
   }

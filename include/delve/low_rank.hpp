@@ -20,9 +20,9 @@
 #include <torch/nn/pimpl.h>
 
 #include <delve/covariance.hpp>
+#include <delve/detail/pca/pca_impl.hpp>
 #include <delve/detail/support/require.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
-#include <delve/pca.hpp>
 
 // A layer in the place of which two narrow ones stand: the first gives the coordinates of the
 // output in the k directions that its data needs, the second turns these back into the output. With

@@ -24,6 +24,7 @@
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tracking/observed_layer.hpp>
 #include <delve/detail/tracking/options_text.hpp>
+#include <delve/detail/tracking/settings.hpp>
 #include <delve/detail/tracking/stream.hpp>
 #include <delve/mode.hpp>
 #include <delve/probe.hpp>

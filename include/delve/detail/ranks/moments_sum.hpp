@@ -2,7 +2,7 @@
 #pragma once
 
 #include <array>    // std::array
-#include <cstddef>  // std::size_t
+#include <cstddef>  // std::ptrdiff_t, std::size_t
 #include <cstdint>  // std::int64_t
 #include <string>   // std::string
 #include <utility>  // std::exchange
