@@ -37,7 +37,7 @@ class RankGroup {
  public:
   using Sum = std::function<void(at::Tensor&)>;
 
-  explicit RankGroup(Sum sum) : sum_(std::move(sum)) {}
+  explicit RankGroup(Sum sum = {}) : sum_(std::move(sum)) {}
 
   /// Whether sums are still to be had.
   [[nodiscard]] bool is_on() const { return sum_ && !has_failed_; }
