@@ -92,9 +92,7 @@ void run(const TableSettings& settings) {
                                    .receptive_field(true));
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {
     // Falls to nothing: the sums of the last epoch are of weights that hardly move.
-    for (auto& group : optimizer.param_groups()) {
-      group.options().set_lr(settings.learning_rate * (1 - (epoch + 0.5) / settings.epochs));
-    }
+    examples::decay_learning_rate(optimizer, settings.learning_rate, epoch, settings.epochs);
     for (const bool trains : {true, false}) {
       examples::run_classification_epoch(
           model, trains ? train_data : test_data, trains ? &optimizer : nullptr,

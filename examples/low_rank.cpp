@@ -76,9 +76,10 @@ std::vector<Layer> watch(torch::nn::Sequential& model) {
   return layers;
 }
 
+/// The accuracy of one epoch; trains if there is an optimiser.
 double accuracy(torch::nn::Sequential& model, const examples::Data& data, std::int64_t batch_size,
-                const std::string& label) {
-  return examples::run_epoch(model, data, nullptr, batch_size, label,
+                const std::string& label, torch::optim::Optimizer* optimizer = nullptr) {
+  return examples::run_epoch(model, data, optimizer, batch_size, label,
                              [&](const torch::Tensor& batch, examples::Score& score) {
                                return examples::classification_loss(
                                    model->forward(data.inputs(batch)), data.labels(batch), score);
@@ -140,12 +141,7 @@ void run(const LowRankSettings& settings) {
   torch::optim::Adam optimizer(model->parameters(),
                                torch::optim::AdamOptions(settings.learning_rate));
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {
-    examples::run_epoch(model, train, &optimizer, settings.batch_size,
-                        fmt::format("epoch {}", epoch),
-                        [&, &data = train](const torch::Tensor& batch, examples::Score& score) {
-                          return examples::classification_loss(model->forward(data.inputs(batch)),
-                                                               data.labels(batch), score);
-                        });
+    accuracy(model, train, settings.batch_size, fmt::format("epoch {}", epoch), &optimizer);
   }
 
   // The directions are those of the training pictures: the test pictures are for the test alone.

@@ -66,10 +66,7 @@ void run(const ResNetSettings& settings) {
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {
     const std::string label = fmt::format("epoch {}", epoch);
     if (settings.decay) {
-      const double share = 1 - (epoch + 0.5) / settings.epochs;
-      for (auto& group : optimizer.param_groups()) {
-        group.options().set_lr(settings.learning_rate * share);
-      }
+      examples::decay_learning_rate(optimizer, settings.learning_rate, epoch, settings.epochs);
     }
     run_epoch(train_data, &optimizer, label + " train").report("train", tracker);
     run_epoch(test_data, nullptr, label + " test ").report("test", tracker);

@@ -209,6 +209,14 @@ Score run_epoch(Model& model, const Data& data, torch::optim::Optimizer* optimiz
   return score;
 }
 
+/// Has the learning rate fall evenly, from `rate` to nothing at the end of the last epoch.
+inline void decay_learning_rate(torch::optim::Optimizer& optimizer, double rate, int epoch,
+                                int epochs) {
+  for (torch::optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+    group.options().set_lr(rate * (1 - (epoch + 0.5) / epochs));
+  }
+}
+
 /// The same for a model that gives class scores of a batch's pictures. The tracker is told what
 /// they show.
 template <typename Model, typename Tracker>

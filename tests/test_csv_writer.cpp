@@ -162,7 +162,7 @@ TEST_CASE("A last line that is broken off is left out, and told", "[csv][resume]
   CHECK(read(savefile + ".csv") == ";a;b\n0;1;2\n5;9;\n");
 }
 
-TEST_CASE("What cannot be gone on with is refused with its line", "[csv][resume]") {
+TEST_CASE("What cannot be resumed is refused with its line", "[csv][resume]") {
   const std::string savefile = fresh("malformed");
   const auto refusal = [&](const std::string& text) -> std::string {
     put(savefile + ".csv", text);
@@ -212,7 +212,7 @@ TEST_CASE("A table cut off anywhere is resumed with its whole rows, and the cut 
   }
 }
 
-TEST_CASE("A table edited by hand is gone on with, or refused with its line", "[csv][resume]") {
+TEST_CASE("A table edited by hand is resumed, or refused with its line", "[csv][resume]") {
   const auto resumed = [](const std::string& text) -> std::string {
     const std::string savefile = fresh("edited");
     put(savefile + ".csv", text);
@@ -246,7 +246,7 @@ TEST_CASE("A table edited by hand is gone on with, or refused with its line", "[
   CHECK(resumed(";a;b\n0;\"1;2\n1;3;4\n").find("line 2: expected") == 0);
 }
 
-TEST_CASE("A table that Delve left is gone on with, to the letter", "[csv][resume]") {
+TEST_CASE("A table that Delve left is resumed, to the letter", "[csv][resume]") {
   for (const std::string run : {"mlp_all_stats", "cnn_mean", "lstm_last_timestep"}) {
     const std::string text = read(DELVE_TEST_DATA "/reference/" + run + "/expected.csv");
     REQUIRE_FALSE(text.empty());

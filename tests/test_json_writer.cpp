@@ -185,7 +185,7 @@ TEST_CASE("A file cut off anywhere is resumed without its broken line", "[json][
   }
 }
 
-TEST_CASE("Lines that cannot be gone on with are refused with their number", "[json][resume]") {
+TEST_CASE("Lines that cannot be resumed are refused with their number", "[json][resume]") {
   const std::string savefile = fresh("malformed");
   for (const std::string bad :
        {"x", "{\"epoch\":1", "[1]", "{}", "{\"epoch\":1.5}", "{\"epoch\":\"1\"}", "{\"epoch\":1}}",

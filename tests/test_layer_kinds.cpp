@@ -353,7 +353,7 @@ TEST_CASE("A kind that could not work is refused", "[kinds][misuse]") {
           "\"Other\": aten::mm: say with input_at() and weight_at() which arguments these are");
 }
 
-TEST_CASE("Kinds that are not tracked unasked are where they are asked for", "[kinds][options]") {
+TEST_CASE("Kinds that are not tracked by default are on request", "[kinds][options]") {
   const auto make = [] {
     return nn::Sequential(nn::Conv1d(nn::Conv1dOptions(2, 4, 3)), nn::BatchNorm1d(4), nn::ReLU(),
                           nn::Flatten(), nn::Linear(16, 6),

@@ -41,6 +41,7 @@ using delve_test::random_rows;
 using delve_test::run_ranks;
 using delve_test::ThreadGroup;
 using delve_test::two_pass;
+using delve_test::value;
 namespace nn = torch::nn;
 
 namespace {
@@ -64,16 +65,6 @@ Parts batches_of(std::size_t ranks) {
     parts.push_back((random_rows(size, 7) + 1e4 + 0.3 * offset).to(torch::kDouble));
   }
   return parts;
-}
-
-double value(const EpochRecord& record, const std::string& layer, Mode mode,
-             const std::string& stat) {
-  const LayerRecord* found = find(record, layer, mode);
-  if (found == nullptr) return delve::missing_value();
-  for (const delve::Value& it : found->values) {
-    if (it.stat == stat) return it.value;
-  }
-  return delve::missing_value();
 }
 
 /// All that a record says of layers, to the last bit.

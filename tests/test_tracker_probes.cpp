@@ -36,6 +36,7 @@ using delve_test::quiet;
 using delve_test::reference_lda;
 using delve_test::reference_ridge;
 using delve_test::ReferenceProbe;
+using delve_test::value;
 namespace nn = torch::nn;
 
 namespace {
@@ -95,16 +96,6 @@ void run(Tracker& tracker, nn::Sequential& model, const Data& data, bool trains)
     const torch::NoGradGuard no_grad;
     for (torch::Tensor& parameter : model->parameters()) parameter -= 0.1 * parameter.grad();
   }
-}
-
-double value(const EpochRecord& record, const std::string& layer, Mode mode,
-             const std::string& stat) {
-  const LayerRecord* found = find(record, layer, mode);
-  if (found == nullptr) return delve::missing_value();
-  for (const delve::Value& it : found->values) {
-    if (it.stat == stat) return it.value;
-  }
-  return delve::missing_value();
 }
 
 bool has(const EpochRecord& record, const std::string& stat) {

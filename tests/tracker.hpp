@@ -9,6 +9,7 @@
 #include <torch/torch.h>
 
 #include <delve/check_layer_sat.hpp>
+#include <delve/detail/verdict/judge.hpp>
 
 namespace delve_test {
 
@@ -41,6 +42,13 @@ inline const delve::LayerRecord* find(const delve::EpochRecord& record, const st
     if (it.layer == layer && it.mode == mode) return &it;
   }
   return nullptr;
+}
+
+/// A statistic of a layer; missing where the record has none.
+inline double value(const delve::EpochRecord& record, const std::string& layer, delve::Mode mode,
+                    const std::string& stat) {
+  const delve::LayerRecord* found = find(record, layer, mode);
+  return found == nullptr ? delve::missing_value() : delve::detail::value_of(*found, stat);
 }
 
 }  // namespace delve_test

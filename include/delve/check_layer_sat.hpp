@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::any_of, std::find, std::find_if, std::max, std::min, std::sort, std::stable_sort
+#include <algorithm>     // std::any_of, std::find, std::max, std::min, std::sort, …
 #include <atomic>        // std::atomic
 #include <chrono>        // std::chrono::steady_clock
 #include <cstddef>       // std::size_t

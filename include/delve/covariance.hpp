@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>        // INFINITY
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <memory>       // std::shared_ptr
@@ -22,6 +21,7 @@
 #include <delve/detail/sums/tuning.hpp>
 #include <delve/detail/sums/waiting_memory.hpp>
 #include <delve/detail/sums/waiting_rows.hpp>
+#include <delve/detail/support/numbers.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tensors/plain_tensor.hpp>
 #include <delve/product_precision.hpp>
@@ -440,7 +440,7 @@ void Covariance<Scalar>::flush_equal_batches() {
   const at::Tensor batches = y.view({-1, count * width_});
   // Of a NaN this norm is one, too, and neither it nor an infinity is less than any limit.
   const at::Tensor good =
-      at::linalg_vector_norm(batches, INFINITY, at::IntArrayRef(1)).lt(detail::kLargest);
+      at::linalg_vector_norm(batches, detail::infinity(), at::IntArrayRef(1)).lt(detail::kLargest);
   const at::Tensor bad = good.logical_not();
   const at::Tensor totals = good.sum(at::kDouble).mul_(static_cast<double>(count)).view({1, 1});
   const at::Tensor bad_batches = bad.sum(at::kDouble);

@@ -46,9 +46,8 @@ struct Subspace {
 /// The directions that explain a share of the variance: the smallest k by the rule of
 /// Spectrum::dimensionality, at least 1. Of several groups each has its own directions, those of
 /// its block of Σ, and all have as many as the one that needs most. Waits for the device.
-/// @param covariance of the layer's outputs, with samples() > 0; ten data points a dimension or
-/// more
-///   make directions of the layer's, fewer those of the sample
+/// @param covariance of the layer's outputs, with samples() > 0; ten data points a dimension
+///   or more make directions of the layer's, fewer those of the sample
 /// @param share above 0, at most 1
 /// @param groups of features that follow one another, of equal size
 /// @throws std::invalid_argument where one of these does not hold

@@ -35,7 +35,7 @@ struct LinearPCAOptions {
   /// evaluation used. Of an epoch, see PcaLayer. Unset: never.
   ///
   /// Delve (Python) 0.1.50 sets it to 20 and reads it nowhere, so that it, too, never projects
-  /// gradients unasked. What it does here it did in the program that Delve's layers come from
+  /// gradients by default. What it does here it did in the program that Delve's layers come from
   /// (MLRichter/phd-lab).
   TORCH_ARG(std::optional<std::int64_t>, gradient_epoch_start) = std::nullopt;
 

@@ -15,7 +15,7 @@
 #include <fmt/format.h>  // fmt::format
 
 // All that is asked of the operating system: declared here, defined in os_posix.hpp or
-// os_windows.hpp, to be had by os.hpp.
+// os_windows.hpp. Include os.hpp.
 
 namespace delve::detail {
 

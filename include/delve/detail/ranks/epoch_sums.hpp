@@ -193,9 +193,7 @@ class EpochSums {
     for (auto& [known, stream] : streams) {
       if (known == mode) return stream;
     }
-    streams.emplace_back(mode, Stream<Scalar>{Covariance<Scalar>(settings().products())});
-    streams.back().second.second_half = Covariance<Scalar>(settings().products());
-    return streams.back().second;
+    return streams.emplace_back(mode, entry.layer->first->new_stream()).second;
   }
 
   /// Calls act(part, entry) in the order of the parts.

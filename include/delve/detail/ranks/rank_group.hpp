@@ -39,7 +39,7 @@ class RankGroup {
 
   explicit RankGroup(Sum sum = {}) : sum_(std::move(sum)) {}
 
-  /// Whether sums are still to be had.
+  /// Whether the ranks can still be summed.
   [[nodiscard]] bool is_on() const { return sum_ && !has_failed_; }
 
   /// Calls the function no more.

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <algorithm>  // std::max
-#include <cmath>      // std::exp2, INFINITY
+#include <cmath>      // std::exp2
 #include <cstdint>    // std::int64_t
 #include <tuple>      // std::get
 
 #include <ATen/ATen.h>
 
 #include <delve/detail/sums/tuning.hpp>
+#include <delve/detail/support/numbers.hpp>
 #include <delve/detail/tensors/maybe_undefined.hpp>
 
 namespace delve::detail {
@@ -139,7 +140,7 @@ class Shift {
     // the host.
     if (is_chosen_) return at::linalg_vector_norm(y, 2, at::IntArrayRef(1)).lt(kLargest);
     const at::Tensor limit =
-        at::where(count.eq(0), at::full_like(count, INFINITY), kLargest / scale_.to(at::kDouble));
+        at::where(count.eq(0), at::full_like(count, infinity()), kLargest / scale_.to(at::kDouble));
     return rows.abs().amax(1).lt(limit);
   }
 

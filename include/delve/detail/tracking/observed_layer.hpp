@@ -240,8 +240,10 @@ class ObservedLayer {
   /// The memory that its data takes, in bytes.
   [[nodiscard]] std::int64_t bytes() const;
 
- private:
+  /// One without data, as this layer's are.
   [[nodiscard]] Stream<Scalar> new_stream() const;
+
+ private:
   [[nodiscard]] Stream<Scalar>& stream_of(Mode mode);
   [[nodiscard]] CovarianceShape& shape_of_last(Mode mode);
   void release_memory_of_others(Mode mode);
