@@ -3,7 +3,8 @@
 #
 # Checks the table of a training: bash examples/check_loss.sh TABLE EPOCHS LAYERS
 # It has EPOCHS rows and the saturation of LAYERS layers, no cell is empty but those of receptive
-# fields, which are written once, and the loss has fallen from the first row to the last.
+# fields, which are written once, and of drift, which the first epoch has not, and the loss has
+# fallen from the first row to the last.
 set -euo pipefail
 
 table=$1 epochs=$2 layers=$3
@@ -17,11 +18,10 @@ fail() {
 rows=$(($(wc -l <"$table") - 1))
 ((rows == epochs)) || fail "has $rows epochs, not $epochs"
 names=$(head -n 1 "$table" | tr ';' '\n')
-# Those of fields come last.
-others=$(grep -cvE '^(rf-min|rf-max|border|rank-limit)_' <<<"$names")
-if tail -n +2 "$table" | cut -d ';' -f "1-$others" | grep -nE '^;|;;|;$'; then
-  fail "has an empty cell"
-fi
+empty=$(awk -F ';' '
+  NR == 1 { for (i = 2; i <= NF; ++i) if ($i !~ /^(rf-min|rf-max|border|rank-limit)_|-drift/) name[i] = $i }
+  NR > 1 { for (i in name) if ($i == "") print "line " NR ", " name[i] }' "$table")
+[[ -z $empty ]] || fail "has an empty cell: $empty"
 columns=$(grep -c '^train-saturation_' <<<"$names" || true)
 ((columns == layers)) || fail "has the saturation of $columns layers, not of $layers"
 

@@ -21,6 +21,12 @@ before=$(cat "$table")
 "$program" "${limits[@]}" --epochs 2 --resume
 [[ $(head -n 2 "$table") == "$before" ]] || fail "the first epoch's row is not what it was"
 bash "$(dirname "$0")/check_loss.sh" "$table" 2 11
+# The tracker remembers what it saw before the stop.
+head -n 1 "$table" | tr ';' '\n' | grep -nE '^train-drift_' | cut -d : -f 1 >"$folder/drift.txt"
+(($(wc -l <"$folder/drift.txt") == 11)) || fail "has no drift of 11 layers"
+while read -r column; do
+  [[ -n $(tail -n 1 "$table" | cut -d ';' -f "$column") ]] || fail "no drift after the stop"
+done <"$folder/drift.txt"
 
 # Without a training to go on with, it says so.
 rm "$folder/vgg11.pt"

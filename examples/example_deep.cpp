@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 
-// Trains VGG11, and saves model and optimiser after every epoch, so that a training that was
-// stopped goes on where it was: with --resume after its last epoch, in the table as in the model.
+// Trains VGG11, and saves model, optimiser and tracker after every epoch, so that a training that
+// was stopped goes on where it was: with --resume after its last epoch, in the table as in the
+// model.
 
 #include <cstdint>     // std::int64_t
 #include <filesystem>  // std::filesystem
+#include <optional>    // std::optional
 #include <stdexcept>   // std::runtime_error
 #include <string>      // std::string
+#include <utility>     // std::move
 
 #include <ATen/core/ivalue.h>
 #include <fmt/format.h>
@@ -29,12 +32,15 @@ struct DeepSettings : examples::PictureSettings {
 /// Saves what a training needs to go on after `epochs` epochs. A file that was there is replaced
 /// whole, or left as it was.
 void save_checkpoint(const std::filesystem::path& path, const examples::VGG& model,
-                     const torch::optim::Optimizer& optimizer, std::int64_t epochs) {
-  torch::serialize::OutputArchive model_part, optimizer_part, archive;
+                     const torch::optim::Optimizer& optimizer,
+                     const delve::CheckLayerSat<>& tracker, std::int64_t epochs) {
+  torch::serialize::OutputArchive model_part, optimizer_part, tracker_part, archive;
   model->save(model_part);
   optimizer.save(optimizer_part);
+  tracker_part << tracker;
   archive.write("model", model_part);
   archive.write("optimizer", optimizer_part);
+  archive.write("tracker", tracker_part);
   archive.write("epochs", c10::IValue(epochs));
   std::filesystem::path unfinished = path;
   unfinished += ".part";
@@ -42,21 +48,27 @@ void save_checkpoint(const std::filesystem::path& path, const examples::VGG& mod
   std::filesystem::rename(unfinished, path);
 }
 
-/// Sets model and optimiser to what was saved; returns after how many epochs that was.
-std::int64_t load_checkpoint(const std::filesystem::path& path, examples::VGG& model,
-                             torch::optim::Optimizer& optimizer, torch::Device device) {
+/// What was saved. Model and optimiser are set to it.
+struct Checkpoint {
+  torch::serialize::InputArchive tracker;
+  std::int64_t epochs;  ///< after how many it was
+};
+
+Checkpoint load_checkpoint(const std::filesystem::path& path, examples::VGG& model,
+                           torch::optim::Optimizer& optimizer, torch::Device device) {
   if (!std::filesystem::exists(path)) {
     throw std::runtime_error(fmt::format("--resume: there is no {}", path.string()));
   }
-  torch::serialize::InputArchive archive, model_part, optimizer_part;
+  torch::serialize::InputArchive archive, model_part, optimizer_part, tracker_part;
   archive.load_from(path.string(), device);
   archive.read("model", model_part);
   archive.read("optimizer", optimizer_part);
+  archive.read("tracker", tracker_part);
   model->load(model_part);
   optimizer.load(optimizer_part);
   c10::IValue epochs;
   archive.read("epochs", epochs);
-  return epochs.toInt();
+  return {std::move(tracker_part), epochs.toInt()};
 }
 
 void run(const DeepSettings& settings) {
@@ -73,14 +85,18 @@ void run(const DeepSettings& settings) {
   std::filesystem::path checkpoint = savefile;
   checkpoint += ".pt";
   std::int64_t first_epoch = 0;
+  std::optional<Checkpoint> saved;
   if (settings.resume) {
-    first_epoch = load_checkpoint(checkpoint, model, optimizer, train_data.device());
+    saved = load_checkpoint(checkpoint, model, optimizer, train_data.device());
+    first_epoch = saved->epochs;
     fmt::print("{} has {} epochs; resuming to {}\n", checkpoint.string(), first_epoch,
                settings.epochs);
   }
   delve::CheckLayerSat tracker(
       savefile.string(), {"plotcsv", "console"}, model,
-      delve::CheckLayerSatOptions().stats({"lsat", "idim"}).initial_epoch(first_epoch));
+      delve::CheckLayerSatOptions().stats({"lsat", "idim", "drift"}).initial_epoch(first_epoch));
+  // Drift compares with the epoch before the stop.
+  if (saved) saved->tracker >> tracker;
 
   const auto run_epoch = [&](const examples::Data& data, torch::optim::Optimizer* trained_by,
                              const std::string& label) {
@@ -96,7 +112,7 @@ void run(const DeepSettings& settings) {
     run_epoch(test_data, nullptr, label + " test ").report("test", tracker);
     // The table first: were it last, a stop in between would leave it an epoch short.
     tracker.add_saturations();
-    save_checkpoint(checkpoint, model, optimizer, epoch + 1);
+    save_checkpoint(checkpoint, model, optimizer, tracker, epoch + 1);
   }
   tracker.close();
   fmt::print("Table:    {0}.csv\nPictures: {0}_*_epoch_*.png\nModel:    {1}\n", savefile.string(),

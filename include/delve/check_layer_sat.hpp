@@ -6,6 +6,7 @@
 #include <chrono>        // std::chrono::steady_clock
 #include <cstddef>       // std::size_t
 #include <cstdint>       // std::int64_t
+#include <cstring>       // std::memcpy
 #include <exception>     // std::exception, std::uncaught_exceptions
 #include <future>        // std::async, std::promise, std::shared_future
 #include <iostream>      // std::cerr
@@ -15,7 +16,7 @@
 #include <optional>      // std::optional
 #include <ostream>       // std::ostream
 #include <set>           // std::set
-#include <stdexcept>     // std::invalid_argument, std::logic_error
+#include <stdexcept>     // std::invalid_argument, std::logic_error, std::runtime_error
 #include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::system_error
@@ -26,10 +27,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <delve/detail/os/files.hpp>
 #include <delve/detail/os/os.hpp>
 #include <delve/detail/probes/labelled_batch.hpp>
 #include <delve/detail/ranks/epoch_sums.hpp>
 #include <delve/detail/ranks/rank_group.hpp>
+#include <delve/detail/state/state_archive.hpp>
+#include <delve/detail/state/state_file.hpp>
+#include <delve/detail/state/tracker_state.hpp>
 #include <delve/detail/sums/memory.hpp>
 #include <delve/detail/tracking/epoch_review.hpp>
 #include <delve/detail/tracking/layer_choice.hpp>
@@ -46,9 +51,15 @@
 #include <delve/module_view.hpp>
 #include <delve/options.hpp>
 #include <delve/record.hpp>
+#include <delve/saved_epoch.hpp>  // IWYU pragma: export
 #include <delve/statistic.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
+
+namespace torch::serialize {
+class InputArchive;
+class OutputArchive;
+}  // namespace torch::serialize
 
 namespace delve {
 
@@ -267,6 +278,51 @@ class CheckLayerSat {
   /// @throws std::logic_error after close()
   void save();
 
+  /// Writes all that it remembers, so that a training that is stopped can go on from here as if
+  /// nothing had been: sums, rows that wait for a product, random numbers, probes, the epoch's
+  /// scalars, records that save() has not written, and what was reported. To be called between two
+  /// forwards, with model and optimizer saved beside it. Waits for the device and for a report that
+  /// runs. Meanwhile it takes twice the memory of memory_usage() on the host.
+  /// @param path of a file, replaced whole or left as it was; missing folders are made
+  /// @return false, and reported once, where it could not be written
+  /// @throws std::logic_error after close()
+  bool save_state(const std::string& path);
+
+  /// Goes on from what save_state() wrote, in a tracker of the same layers and options, whose own
+  /// data is forgotten. Its writers go on from there where it was made with
+  ///
+  ///     delve::CheckLayerSatOptions().initial_epoch(delve::saved_epoch(path))
+  ///
+  /// Sums come back to the device that they were on, or, where that is not here, to the host, and
+  /// follow the model from there. Waits for the device.
+  /// @throws std::runtime_error where the file cannot be read, is spoilt or of another format, or
+  ///   layers or options are others; it says which, and nothing has changed
+  /// @throws std::invalid_argument where its writers begin with another epoch
+  /// @throws std::logic_error after close()
+  void load_state(const std::string& path);
+
+  /// As save_state() and load_state(), for torch::save() and torch::load(), or as a part of an
+  /// archive of the program's own. What torch::save() throws is not caught, and it may leave a file
+  /// half written.
+  template <typename Archive>
+  friend std::enable_if_t<std::is_same_v<Archive, torch::serialize::OutputArchive>, Archive&>
+  operator<<(Archive& archive, const CheckLayerSat& tracker) {
+    const std::string bytes = tracker.state();
+    torch::Tensor tensor = torch::empty({static_cast<std::int64_t>(bytes.size())}, torch::kByte);
+    std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
+    archive.write("delve", tensor, /*is_buffer=*/true);
+    return archive;
+  }
+  template <typename Archive>
+  friend std::enable_if_t<std::is_same_v<Archive, torch::serialize::InputArchive>, Archive&>
+  operator>>(Archive& archive, CheckLayerSat& tracker) {
+    torch::Tensor tensor;
+    archive.read("delve", tensor, /*is_buffer=*/true);
+    tensor = tensor.to(torch::kCPU, torch::kByte).contiguous();
+    tracker.set_state({static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}, "an archive");
+    return archive;
+  }
+
   /// Stops, reports what came since the last add_saturations() as a last epoch, marked as a part of
   /// one (CheckLayerSatOptions::partial_epoch), and closes the writers. A second call does nothing.
   /// Never throws.
@@ -317,6 +373,8 @@ class CheckLayerSat {
   bool with_ranks(const Action& action);
   EpochRecord finish_epoch(EpochData data);
   void write_unsaved();
+  [[nodiscard]] std::string state() const;
+  void set_state(std::string_view bytes, const std::string& name);
   void wait() const;
   void tell_of_ambiguous_layers();
   static void add_average(const std::vector<LayerRecord>& layers, EpochRecord& record);
@@ -722,6 +780,67 @@ template <typename Scalar>
 bool CheckLayerSat<Scalar>::saw_data() const {
   const auto all = layers();
   return std::any_of(all.begin(), all.end(), [](const auto& layer) { return layer->has_news(); });
+}
+
+template <typename Scalar>
+bool CheckLayerSat<Scalar>::save_state(const std::string& path) {
+  require_open("save_state");
+  try {
+    detail::make_parent_folders(path);
+    detail::replace_file(path, state());
+    return true;
+  } catch (const std::exception& error) {
+    const std::string_view reason(error.what());
+    observation_->problems.tell_once(
+        "save_state", fmt::format("save_state(\"{}\"): {}; the file is as it was", path,
+                                  reason.substr(0, reason.find('\n'))));
+    return false;
+  }
+}
+
+template <typename Scalar>
+void CheckLayerSat<Scalar>::load_state(const std::string& path) {
+  require_open("load_state");
+  set_state(detail::read_state_file(path), path);
+}
+
+/// All of it, framed. Waits for the device.
+template <typename Scalar>
+std::string CheckLayerSat<Scalar>::state() const {
+  wait();
+  detail::RunState run{epoch_, scalars_, unsaved_, last_};
+  return detail::framed_state(
+      detail::TrackerState<Scalar>(observation_, fields_.get()).write(run, layers(true)));
+}
+
+/// @param name of where the bytes are from, for messages
+template <typename Scalar>
+void CheckLayerSat<Scalar>::set_state(std::string_view bytes, const std::string& name) {
+  wait();
+  const std::string_view content = detail::content_of_state(bytes, name);
+  detail::StateReader beginning(content);
+  std::int64_t epoch = 0;
+  beginning(epoch);
+  if (!writers_.empty() && options().initial_epoch() != epoch) {
+    throw std::invalid_argument(fmt::format(
+        "delve::CheckLayerSat::load_state: \"{}\" goes on in epoch {}, and the writers of this "
+        "tracker begin with epoch {}; make it with initial_epoch(delve::saved_epoch(path))",
+        name, epoch, options().initial_epoch()));
+  }
+  try {
+    const std::lock_guard<std::mutex> lock(layers_mutex_);
+    detail::RunState run =
+        detail::TrackerState<Scalar>(observation_, fields_.get()).read(content, layers_);
+    epoch_ = run.epoch;
+    scalars_ = std::move(run.scalars);
+    unsaved_ = std::move(run.unsaved);
+    const std::lock_guard<std::mutex> lock_of_last(last_mutex_);
+    last_ = std::move(run.last);
+  } catch (const std::exception& error) {
+    const std::string_view reason(error.what());
+    throw std::runtime_error(
+        fmt::format("delve: \"{}\": {}", name, reason.substr(0, reason.find('\n'))));
+  }
 }
 
 /// Takes the epoch's data, and begins the next one.

@@ -13,6 +13,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <delve/detail/state/state_archive.hpp>
+#include <delve/detail/state/tensor_state.hpp>
 #include <delve/detail/sums/memory.hpp>
 #include <delve/detail/sums/noise_floor.hpp>
 #include <delve/detail/sums/product_sums.hpp>
@@ -177,6 +179,10 @@ class Covariance {
       std::is_same_v<Scalar, float> ? at::kFloat : at::kDouble;
 
  private:
+  friend struct detail::StateAccess;
+
+  template <typename Archive>
+  void state(Archive& archive);
   void begin(std::int64_t width, const at::TensorOptions& options);
   void use_device(at::Device device);
   void move_to(at::Device device);
@@ -502,6 +508,31 @@ Covariance<Scalar> Covariance<Scalar>::copy() const {
   other.sums_ = sums_.copy();
   other.waiting_ = waiting_.copy();
   return other;
+}
+
+/// All that it knows, to the bit: rows that wait go on waiting. Read by one that is new.
+template <typename Scalar>
+template <typename Archive>
+void Covariance<Scalar>::state(Archive& archive) {
+  const detail::PlainMode plain;
+  archive(width_, coarsest_);
+  archive.require(width_ >= 0 && width_ <= (std::int64_t{1} << 31U));
+  if (width_ == 0) return;
+  archive(shift_);
+  const at::Tensor& shift = shift_.shift();
+  if constexpr (Archive::kReads) {
+    archive.require(shift.defined() && shift.dim() == 1 && shift.size(0) == width_ &&
+                    shift_.scale().defined() && shift_.scale().numel() == 1);
+    sums_ = detail::ProductSums(width_, shift.device(), kSumType, targets_);
+  }
+  archive(sums_);
+  if constexpr (Archive::kReads) use_device(device());
+  waiting_.state(archive, width_, targets_,
+                 [this](at::ScalarType type) { return take_memory(type); });
+  if constexpr (Archive::kReads) {
+    // On the host rows wait as they came.
+    if (archive.has_moved() && !waiting_.empty() && waiting_.are_shifted()) flush();
+  }
 }
 
 template <typename Scalar>

@@ -16,6 +16,8 @@
 
 #include <delve/covariance.hpp>
 #include <delve/detail/probes/row_labels.hpp>
+#include <delve/detail/state/state_archive.hpp>
+#include <delve/detail/state/tensor_state.hpp>
 #include <delve/detail/sums/products.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/require.hpp>
@@ -317,6 +319,16 @@ class Probe {
   [[nodiscard]] Covariance<Scalar>& sums() { return sums_; }
 
  private:
+  friend struct detail::StateAccess;
+
+  /// Of a probe with the same options.
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(sums_, origin_, bad_on_device_, bad_batches_);
+    archive.require(!origin_.defined() || origin_.numel() == options_.targets());
+    archive.require(!bad_on_device_.defined() || bad_on_device_.numel() == 1);
+  }
+
   static ProbeOptions checked(ProbeOptions options) {
     const auto require = [](bool holds, const char* option, const std::string& value,
                             const char* valid) {

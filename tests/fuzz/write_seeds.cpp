@@ -14,6 +14,9 @@
 #include <zlib.h>
 
 #include <delve/detail/formats/npy.hpp>
+#include <delve/detail/state/record_state.hpp>
+#include <delve/detail/state/state_archive.hpp>
+#include <delve/detail/state/state_file.hpp>
 #include <delve/writers/csv.hpp>
 #include <delve/writers/json.hpp>
 #include <delve/writers/npy.hpp>
@@ -158,6 +161,19 @@ int main(int argc, char** argv) {
     put("cifar10", fmt::format("{}_pictures", pictures), records);
     put("cifar10", fmt::format("{}_pictures_broken_off", pictures), records.substr(1));
   }
+
+  delve::EpochRecord record = delve_test::record(3, {{"loss", 0.5}}, {});
+  record.layers.push_back(delve_test::layer("fc", delve::Mode::Eval, {0.25, 3}));
+  record.layers[0].arrays.push_back(
+      {"cov", "covariance-matrix", std::make_shared<const Eigen::MatrixXd>(matrix)});
+  delve::LayerField& field = record.fields.emplace_back();
+  field.layer = "conv";
+  field.axes.emplace_back();
+  delve::detail::StateWriter state;
+  state(record);
+  const std::string content = state.take();
+  put("state", "record", content);
+  put("state", "file", delve::detail::framed_state(content));
 
   const std::string labels = big_endian(0x801) + big_endian(1) + '\7';
   const std::string images = big_endian(0x803) + big_endian(1) + big_endian(28) + big_endian(28) +

@@ -13,6 +13,8 @@
 
 #include <delve/detail/fields/field_recorder.hpp>
 #include <delve/detail/hooks/forward_observer.hpp>
+#include <delve/detail/state/record_state.hpp>
+#include <delve/detail/state/state_archive.hpp>
 #include <delve/detail/tracking/training_fields_base.hpp>
 #include <delve/forward_call.hpp>
 #include <delve/layer_field.hpp>
@@ -68,6 +70,13 @@ class TrainingFields final : public TrainingFieldsBase {
     return found_any_;
   }
 
+  void state(StateWriter& archive, const std::vector<const void*>& roots) override {
+    transfer_all(archive, roots);
+  }
+  void state(StateReader& archive, const std::vector<const void*>& roots) override {
+    transfer_all(archive, roots);
+  }
+
  private:
   struct Network {
     std::unique_ptr<FieldRecorder> recorder;  // nullptr: no thread is watched
@@ -76,6 +85,22 @@ class TrainingFields final : public TrainingFieldsBase {
     std::string first;  // the layer whose input is the network's; empty before any was found
     std::vector<std::vector<std::int64_t>> known;  // sizes of input that need no further watch
   };
+
+  template <typename Archive>
+  void transfer_all(Archive& archive, const std::vector<const void*>& roots) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const void* root : roots) {
+      Network& network = networks_[root];
+      if constexpr (!Archive::kReads) end(network);
+      archive(network.first, network.known);
+      if constexpr (Archive::kReads) {
+        network.is_watched = false;
+        if (!network.known.empty()) network.recorder.reset();  // until another size comes
+      }
+    }
+    remove_watcher(nullptr);
+    archive(news_, found_any_);
+  }
 
   void begin(Network& network, const std::string& name, const LayerKind& kind,
              const ModuleView& module, const ForwardCall& call) {

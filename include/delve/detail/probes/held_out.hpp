@@ -23,6 +23,13 @@ struct LabelledRows {
   RowLabels labels;
   bool is_shared = false;  ///< they are rows of the covariance, too
 
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(rows, labels, is_shared);
+    archive.require(rows.defined() && (rows.dim() == 2 || rows.dim() == 3) &&
+                    rows.size(0) * rows_per_sample() == labels.rows());
+  }
+
   [[nodiscard]] std::int64_t rows_per_sample() const { return rows.dim() == 3 ? rows.size(1) : 1; }
 
   /// All rows, (b · n, d), those that do not count as zeros, whatever they hold.
@@ -98,6 +105,11 @@ class HeldOut {
     return all;
   }
 
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(halvings_, rows_, parts_);
+  }
+
   /// The memory that the rows take, in bytes.
   [[nodiscard]] std::int64_t bytes() const {
     std::int64_t bytes = 0;
@@ -118,6 +130,14 @@ class HeldOut {
   struct Part {
     LabelledRows rows;
     std::vector<std::uint64_t> draws;  // one a sample
+
+    template <typename Archive>
+    void state(Archive& archive) {
+      archive(draws);
+      if (draws.empty()) return;
+      archive(rows);
+      archive.require(rows.rows.size(0) == static_cast<std::int64_t>(draws.size()));
+    }
 
     [[nodiscard]] std::int64_t count() const {
       if (draws.empty()) return 0;

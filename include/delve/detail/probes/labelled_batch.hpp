@@ -57,6 +57,18 @@ class LabelSwitches {
     return count;
   }
 
+  /// Waits for the device.
+  template <typename Archive>
+  void state(Archive& archive) {
+    std::int64_t bad = bad_batches();
+    archive(next_sample_, batches_, bad);
+    if constexpr (Archive::kReads) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      known_bad_ = bad;
+      bad_.clear();
+    }
+  }
+
   /// How many guards there have been.
   [[nodiscard]] std::int64_t batches() const { return batches_.load(); }
 

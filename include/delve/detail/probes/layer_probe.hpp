@@ -177,6 +177,20 @@ class LayerProbe {
     return own_->bytes() + shared_->bytes() + held_out_.bytes();
   }
 
+  /// Of a probe with the same options.
+  template <typename Archive>
+  void state(Archive& archive) {
+    bool has_fit = fit_ != nullptr;
+    bool has_trained_with_it = has_fit && trained_with_ == fit_;
+    archive(has_fit, has_trained_with_it, is_late_, has_news_, *own_, *shared_, held_out_);
+    if constexpr (Archive::kReads) {
+      fit_ = has_fit ? std::make_shared<LazyFit<Scalar>>() : nullptr;
+      trained_with_ = has_trained_with_it ? fit_ : nullptr;
+    }
+    if (has_fit) archive(*fit_);
+    archive(evaluation_, training_);
+  }
+
  private:
   using Sums = std::shared_ptr<Probe<Scalar>>;
 

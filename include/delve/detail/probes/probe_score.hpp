@@ -23,6 +23,12 @@ namespace delve::detail {
 struct SampleScores {
   std::int64_t first_sample;  ///< the number of the batch's first sample
   at::Tensor is_right;        ///< (b) float32: 1 or 0; a NaN where the sample does not count
+
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(first_sample, is_right);
+    archive.require(is_right.defined() && is_right.dim() == 1);
+  }
 };
 
 /// How well one fitted probe did on the rows that it was shown: sums on their device, which no call
@@ -105,6 +111,13 @@ class ProbeScore {
     return variation > 0 ? 1 - sum(2) / variation : missing_number();
   }
 
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(sums_, target_sum_, by_sample_, kept_);
+    archive.require(!sums_.defined() || sums_.numel() == 4);
+    archive.require(!target_sum_.defined() || sums_.defined());
+  }
+
  private:
   at::Tensor sums_;        // (4): rows, right ones, Σ|y − ŷ|², Σ|y − b|²
   at::Tensor target_sum_;  // (c): Σ(y − b), of targets that are numbers
@@ -118,6 +131,8 @@ template <typename Scalar>
 class LazyFit {
  public:
   explicit LazyFit(std::shared_ptr<Probe<Scalar>> sums) : sums_(std::move(sums)) {}
+  /// One to be read by state().
+  LazyFit() = default;
 
   /// On the device of the rows, for products of their type. Does not wait for it.
   [[nodiscard]] FittedProbe get(const at::Tensor& rows) {
@@ -158,6 +173,17 @@ class LazyFit {
     const std::lock_guard<std::mutex> lock(mutex_);
     solve();
     sums_.reset();
+  }
+
+  /// What is fitted, without the sums.
+  template <typename Archive>
+  void state(Archive& archive) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if constexpr (!Archive::kReads) solve();
+    archive(fit_.mean, fit_.weight, fit_.bias);
+    archive.require(fit_.weight.defined() && fit_.weight.dim() == 2 && fit_.mean.defined() &&
+                    fit_.mean.numel() == fit_.weight.size(0) && fit_.bias.defined() &&
+                    fit_.bias.numel() == fit_.weight.size(1));
   }
 
  private:

@@ -21,6 +21,14 @@ struct RowLabels {
 
   [[nodiscard]] std::int64_t rows() const { return with.targets.size(0); }
 
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(with.targets, with.mask, classes, is_bad, is_known_bad);
+    archive.require(with.targets.defined() && with.targets.dim() == 2);
+    archive.require(!with.mask.defined() || with.mask.numel() == rows());
+    archive.require(!classes.defined() || classes.numel() == rows());
+  }
+
   /// The same with all that is by row changed: rows repeated, chosen or put into another order.
   template <typename Change>
   [[nodiscard]] RowLabels with_rows(const Change& change) const {

@@ -183,6 +183,34 @@ class ProductSums {
            bytes_of(target_sum_);
   }
 
+  /// Of sums of the same width and type.
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(count_, skipped_, sums_, target_sum_, unsettled_rows_, unsettled_totals_);
+    const std::vector<std::int64_t> shape = {width_ + 1 + targets_, width_};
+    archive.require(count_.defined() && count_.dim() == 0 && skipped_.defined());
+    archive.require(!sums_.defined() || (sums_.sizes() == shape && sums_.scalar_type() == type_));
+    archive.require(target_sum_.defined() && target_sum_.numel() == targets_);
+    std::int64_t most = unsettled_.defined() ? unsettled_.size(0) : 0;
+    at::Tensor used = most > 0 ? unsettled() : at::Tensor();
+    archive(most, used);
+    if constexpr (Archive::kReads) {
+      const bool has_targets = targets_ > 0;
+      archive.require(most >= 0 && most <= kMostUnsettled && used.defined() == (most > 0));
+      archive.require(unsettled_count() <= most &&
+                      unsettled_totals_.size() == (has_targets ? unsettled_rows_.size() : 0));
+      for (const at::Tensor& totals : unsettled_totals_) {
+        archive.require(totals.defined() && totals.numel() == 1 + targets_);
+      }
+      unsettled_ = at::Tensor();
+      if (most == 0) return;
+      archive.require(used.dim() == 3 && used.size(0) == unsettled_count() &&
+                      used.sizes().slice(1) == at::IntArrayRef(shape));
+      unsettled_ = at::empty({most, shape[0], shape[1]}, used.options());
+      unsettled().copy_(used);
+    }
+  }
+
  private:
   /// The squares of ten thousand values of kLargest. The largest float32 is 3e38.
   static constexpr double kLargestSum = 1e34;

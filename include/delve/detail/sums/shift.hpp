@@ -156,6 +156,11 @@ class Shift {
     return bytes_of(shift_) + bytes_of(scale_) + bytes_of(offset_);
   }
 
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(shift_, scale_, offset_, attempts_, is_chosen_);
+  }
+
  private:
   static constexpr int kMostAttempts = 4;
 

@@ -8,6 +8,9 @@
 
 namespace delve::detail {
 
+/// How many batches' sums are kept apart at most.
+constexpr std::int64_t kMostUnsettled = 16;
+
 /// How sums are computed, by where they are: everything that differs between the host and a device.
 /// On the host, time goes into arithmetic and into memory that leaves the cache. On a device, it
 /// goes into starting operators and into waiting for their results.
@@ -81,7 +84,7 @@ struct Tuning {
   /// How many batches' sums are kept apart: adding them takes a dozen small operators, which on a
   /// device take longer than summing a batch.
   [[nodiscard]] std::int64_t most_unsettled(std::int64_t width) const {
-    return std::clamp<std::int64_t>(unsettled_numbers / (width * width), 1, 16);
+    return std::clamp<std::int64_t>(unsettled_numbers / (width * width), 1, kMostUnsettled);
   }
 };
 

@@ -162,6 +162,61 @@ class WaitingRows {
     return bytes_of(buffer_) + bytes_of(targets_) + bytes_of(mask_);
   }
 
+  /// @param width, targets d and c
+  /// @param take_share of the memory that rows of a type take, where those that are read had some
+  template <typename Archive, typename TakeShare>
+  void state(Archive& archive, std::int64_t width, std::int64_t targets,
+             const TakeShare& take_share) {
+    std::int64_t capacity = buffer_.defined() ? buffer_.size(0) : 0;
+    bool had_share = have_share();
+    archive(capacity, had_share, batch_ends_, rows_a_batch_, are_shifted_, is_compact_);
+    if (capacity == 0) {
+      archive.require(batch_ends_.empty());
+      return;
+    }
+    at::Tensor values;
+    at::Tensor their_targets;
+    at::Tensor mask;
+    if constexpr (!Archive::kReads) {
+      values = rows();
+      their_targets = this->targets();
+      mask = mask_.defined() ? mask_.narrow(0, 0, count()) : mask_;
+      archive(values, their_targets, mask);
+    } else {
+      archive(values, their_targets, mask);
+      const std::int64_t last = count();
+      std::int64_t begin = 0;
+      for (const std::int64_t end : batch_ends_) {
+        archive.require(end > begin);
+        begin = end;
+      }
+      const auto is_column = [&](const at::Tensor& tensor) {
+        return tensor.defined() && tensor.dim() > 0 && tensor.size(0) == last;
+      };
+      archive.require(is_column(values) && values.dim() == 2 && values.size(1) == width);
+      const std::int64_t bytes = static_cast<std::int64_t>(values.itemsize());
+      archive.require(last <= capacity && capacity <= kDeviceTuning.large_capacity(width, bytes));
+      archive.require(rows_a_batch_ >= 0 && (rows_a_batch_ == 0 || last % rows_a_batch_ == 0));
+      archive.require(targets == 0 || (is_column(their_targets) && their_targets.dim() == 2 &&
+                                       their_targets.size(1) == targets && is_column(mask)));
+      const WaitingRows read = std::move(*this);
+      WaitingMemoryShare share;
+      if (had_share) share = take_share(values.scalar_type());
+      // Without the memory that they had, they take no more than they need.
+      const bool is_compact = read.is_compact_ || (had_share && share.empty());
+      reserve(is_compact ? last : capacity, width, values.options(), targets, std::move(share));
+      batch_ends_ = read.batch_ends_;
+      rows_a_batch_ = read.rows_a_batch_;
+      are_shifted_ = read.are_shifted_;
+      is_compact_ = is_compact;
+      if (last == 0) return;
+      rows().copy_(values);
+      if (targets == 0) return;
+      this->targets().copy_(their_targets);
+      mask_.narrow(0, 0, last).copy_(mask);
+    }
+  }
+
  private:
   /// The memory of the next rows, in their shape: one view, or none where batches of one shape
   /// come.

@@ -8,6 +8,7 @@
 #include <ATen/ATen.h>
 
 #include <delve/covariance.hpp>
+#include <delve/detail/state/tensor_state.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/tensors/maybe_undefined.hpp>
 #include <delve/detail/tracking/stream.hpp>
@@ -22,6 +23,12 @@ struct CovarianceShape {
   [[nodiscard]] bool defined() const { return sigma.defined(); }
   [[nodiscard]] std::int64_t width() const { return defined() ? sigma.size(0) : 0; }
   [[nodiscard]] std::int64_t bytes() const { return bytes_of(sigma); }
+
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(sigma, participation_ratio);
+    archive.require(!sigma.defined() || (sigma.dim() == 2 && sigma.size(0) == sigma.size(1)));
+  }
 };
 
 /// @param sigma (d, d), float64. Waits for the device.

@@ -3,15 +3,16 @@
 
 #include <algorithm>    // std::max, std::min
 #include <atomic>       // std::atomic
+#include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t, std::uint64_t
 #include <exception>    // std::exception
 #include <memory>       // std::make_shared, std::shared_ptr
-#include <mutex>        // std::lock_guard, std::mutex, std::unique_lock
+#include <mutex>        // std::lock_guard, std::mutex, std::scoped_lock, …
 #include <optional>     // std::optional
 #include <set>          // std::set
 #include <string>       // std::string
 #include <string_view>  // std::string_view
-#include <utility>      // std::exchange, std::move, std::pair
+#include <utility>      // std::exchange, std::move, std::pair, std::swap
 #include <vector>       // std::vector
 
 #include <ATen/ATen.h>
@@ -24,6 +25,7 @@
 #include <delve/detail/probes/layer_probe.hpp>
 #include <delve/detail/probes/probe_rows.hpp>
 #include <delve/detail/probes/probe_score.hpp>
+#include <delve/detail/state/tensor_state.hpp>
 #include <delve/detail/sums/memory.hpp>
 #include <delve/detail/sums/products.hpp>
 #include <delve/detail/sums/tuning.hpp>
@@ -66,6 +68,12 @@ class NamedModes {
   [[nodiscard]] std::vector<Mode> all() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     return {modes_.begin(), modes_.end()};
+  }
+
+  template <typename Archive>
+  void state(Archive& archive) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    archive(modes_);
   }
 
  private:
@@ -152,6 +160,11 @@ struct ProbeFaults {
   bool is_untrained = false;  ///< it was evaluated, and trained without labels
   bool is_unsolved = false;   ///< the equations had no solution
   bool is_late = false;       ///< what was tried was fitted before the training that came last
+
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(shape, is_ambiguous, other_thread, is_untrained, is_unsolved, is_late);
+  }
 };
 
 /// What an epoch leaves of a layer.
@@ -242,6 +255,16 @@ class ObservedLayer {
 
   /// One without data, as this layer's are.
   [[nodiscard]] Stream<Scalar> new_stream() const;
+
+  /// How its outputs are to be read.
+  [[nodiscard]] const OutputLayout& layout() const { return layout_; }
+
+  /// All that its forwards have left, to the bit. Waits for the device.
+  template <typename Archive>
+  void state(Archive& archive);
+
+  /// Goes on from where another layer of the same tracker is, which must be of no further use.
+  void take_over(ObservedLayer& other);
 
  private:
   [[nodiscard]] Stream<Scalar>& stream_of(Mode mode);
@@ -492,6 +515,39 @@ Stream<Scalar> ObservedLayer<Scalar>::new_stream() const {
   Stream<Scalar> stream{no_rows()};
   stream.second_half = no_rows();
   return stream;
+}
+
+template <typename Scalar>
+template <typename Archive>
+void ObservedLayer<Scalar>::state(Archive& archive) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const PlainMode plain;
+  // What is read of streams and of the probe must be made by this layer's settings first.
+  const std::size_t count = archive.length(streams_.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    Mode mode = Archive::kReads ? Mode() : streams_[i].first;
+    archive(mode);
+    archive(Archive::kReads ? stream_of(mode) : streams_[i].second);
+  }
+  if (probe_) archive(*probe_);
+  archive(random_rows_, shapes_, pooled_side_, probe_faults_, has_trained_, order_, last_mode_,
+          is_frozen_, was_called_);
+}
+
+template <typename Scalar>
+void ObservedLayer<Scalar>::take_over(ObservedLayer& other) {
+  const std::scoped_lock lock(mutex_, other.mutex_);
+  std::swap(random_rows_, other.random_rows_);
+  std::swap(streams_, other.streams_);
+  std::swap(shapes_, other.shapes_);
+  std::swap(probe_, other.probe_);
+  pooled_side_ = other.pooled_side_;
+  probe_faults_ = other.probe_faults_;
+  has_trained_ = other.has_trained_;
+  order_ = other.order_;
+  last_mode_ = other.last_mode_;
+  is_frozen_ = other.is_frozen_;
+  was_called_ = other.was_called_;
 }
 
 /// Needs the lock.

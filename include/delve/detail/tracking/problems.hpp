@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>    // std::find
 #include <cstddef>      // std::ptrdiff_t, std::size_t
 #include <functional>   // std::function
 #include <iostream>     // std::cerr
@@ -74,6 +75,26 @@ class Problems {
   [[nodiscard]] std::vector<std::string> messages() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     return messages_;
+  }
+
+  /// What is read comes before what was reported meanwhile, and is not reported again.
+  template <typename Archive>
+  void state(Archive& archive) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if constexpr (Archive::kReads) {
+      std::set<std::string> told;
+      std::vector<std::string> messages;
+      archive(told, messages);
+      told_.merge(told);
+      for (const std::string& message : messages_) {
+        if (std::find(messages.begin(), messages.end(), message) == messages.end()) {
+          messages.push_back(message);
+        }
+      }
+      messages_ = std::move(messages);
+    } else {
+      archive(told_, messages_);
+    }
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <delve/detail/state/tensor_state.hpp>
 #include <delve/detail/tensors/to_device.hpp>
 
 namespace delve::detail {
@@ -33,6 +34,11 @@ class RandomRows {
     // The last stratum may reach beyond the rows.
     chosen = to_device(chosen.masked_select(chosen.lt(total)), rows.device());
     return samples.index({chosen.floor_divide(samples.size(1)), chosen.remainder(samples.size(1))});
+  }
+
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(generator_);
   }
 
  private:

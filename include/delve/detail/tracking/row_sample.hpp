@@ -8,6 +8,8 @@
 
 #include <ATen/ATen.h>
 
+#include <delve/detail/state/tensor_state.hpp>
+
 namespace delve::detail {
 
 /// Some of the rows of a stream of batches, spread evenly over all of it: so many of each batch,
@@ -44,6 +46,13 @@ class RowSample {
     std::int64_t bytes = 0;
     for (const at::Tensor& rows : picked_) bytes += static_cast<std::int64_t>(rows.nbytes());
     return bytes;
+  }
+
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(picked_, batches_seen_, interval_);
+    archive.require(picked_.size() <= kBatches && interval_ > 0);
+    for (const at::Tensor& rows : picked_) archive.require(rows.defined() && rows.dim() == 2);
   }
 
  private:

@@ -30,6 +30,11 @@ struct Stream {
     return std::max(covariance.width(), second_half.width());
   }
 
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(covariance, sample, calls, samples_taken, points, second_half);
+  }
+
   /// As Covariance::release_memory(), of both.
   void release_memory() {
     covariance.release_memory();

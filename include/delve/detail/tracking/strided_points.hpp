@@ -20,6 +20,13 @@ struct PointStride {
 
   [[nodiscard]] std::int64_t points() const { return samples * positions; }
 
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(samples, positions);
+    archive.require(samples > 0 && samples < (1LL << 31U) && positions > 0 &&
+                    positions < (1LL << 31U));
+  }
+
   /// A view of the points of one of the points() offsets. Those of all offsets are the forward's
   /// points, each once: a uniform offset takes each with the same probability.
   /// @param rows (n, d) or (b, n, d)
@@ -45,6 +52,12 @@ struct PointCount {
     width = rows.size(-1);
     points += rows.numel() / width;
     if (rows.dim() == 3) positions = std::max(positions, rows.size(1));
+  }
+
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(points, width, positions);
+    archive.require(points >= 0 && positions > 0 && (points == 0 || width > 0));
   }
 };
 
@@ -88,6 +101,11 @@ class StridedPoints {
   void end_epoch(std::int64_t points_per_dimension) {
     if (seen_.points > 0) stride_ = stride_for(seen_, points_per_dimension);
     seen_ = {};
+  }
+
+  template <typename Archive>
+  void state(Archive& archive) {
+    archive(stride_, seen_);
   }
 
  private:

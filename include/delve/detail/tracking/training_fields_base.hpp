@@ -6,6 +6,7 @@
 #include <string>  // std::string
 #include <vector>  // std::vector
 
+#include <delve/detail/state/state_archive.hpp>
 #include <delve/forward_call.hpp>
 #include <delve/layer_field.hpp>
 #include <delve/layer_kind.hpp>
@@ -37,6 +38,11 @@ class TrainingFieldsBase {
 
   /// Whether any layer ever had an input with positions.
   [[nodiscard]] virtual bool found_any() const = 0;
+
+  /// What was found, and for which sizes of input. What is being watched ends.
+  /// @param roots of all networks, always in the same order
+  virtual void state(StateWriter& archive, const std::vector<const void*>& roots) = 0;
+  virtual void state(StateReader& archive, const std::vector<const void*>& roots) = 0;
 };
 
 using TrainingFieldsFactory = std::unique_ptr<TrainingFieldsBase> (*)();
