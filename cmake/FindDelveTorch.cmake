@@ -8,6 +8,7 @@
 # Reads, beside what find_package(Torch) reads (Torch_DIR, CMAKE_PREFIX_PATH):
 #   DELVE_TORCH_BY_HAND  ON: link LibTorch's libraries without its own CMake files. This is done
 #                        unasked where LibTorch comes with CUDA and no CUDA toolkit is installed.
+# Leaves in the cache what find_package(Torch) leaves there, and nothing else.
 
 # Sets `result` to the nearest folder above `path` that has LibTorch's headers, or to "".
 function(_delve_torch_prefix path result)

@@ -19,6 +19,15 @@
 
 namespace examples {
 
+/// Debian 13 builds LibTorch 2.6 without the library that its stores use by default. Before 2.3
+/// there was no such option.
+template <typename Options>
+auto leave_out_libuv(Options& options, int /*preferred*/) -> decltype(void(options.useLibUV)) {
+  options.useLibUV = false;
+}
+template <typename Options>
+void leave_out_libuv(Options& /*options*/, long /*otherwise*/) {}
+
 /// Processes of one machine that sum tensors by Gloo.
 class GlooGroup {
  public:
@@ -39,6 +48,7 @@ class GlooGroup {
     options.isServer = rank == 0;
     options.numWorkers = static_cast<std::size_t>(ranks);
     options.timeout = patience;
+    leave_out_libuv(options, 0);
     return {c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options), rank, ranks, patience};
   }
 

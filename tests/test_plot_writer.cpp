@@ -12,6 +12,7 @@
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -78,6 +79,16 @@ std::string overheard(const fs::path& folder) {
   const std::string place = fs::absolute(folder).string();
   return script_of(folder,
                    "tee -a '" + place + "/scripts' | gnuplot \"$@\" 2>>'" + place + "/complaints'");
+}
+
+/// What it complained of, but for what every picture has it complain of.
+std::string complaints_in(const fs::path& folder) {
+  std::istringstream all(read((folder / "complaints").string()));
+  std::string kept;
+  for (std::string line; std::getline(all, line);) {
+    if (line.find(delve::detail::kIdleComplaint) == std::string::npos) kept += line + '\n';
+  }
+  return kept;
 }
 
 std::size_t count_of(const std::string& text, const std::string& part) {
@@ -158,7 +169,7 @@ TEST_CASE("The picture of a probe has the saturation of its mode behind it", "[p
       {with_probe("a", 0.25, 0.5), with_probe("b", kNaN, 0.75), layer("a", Mode::Train, {0.125})}));
   watched.writer.close();
   CHECK(watched.messages.empty());
-  CHECK(read((folder / "complaints").string()).empty());
+  CHECK(complaints_in(folder).empty());
   const std::string scripts = read((folder / "scripts").string());
   CHECK(count_of(scripts, "$beside << EOD\n0 0.25\n1 NaN\nEOD\n") == 1);
   CHECK(count_of(scripts, "$data << EOD\n0 0.5\n1 0.75\nEOD\n") == 1);
@@ -190,7 +201,7 @@ TEST_CASE("The picture of drift has its noise floor behind it, and a heat map of
   watched.writer.close();
   CHECK(watched.messages.empty());
   // What it says of the animation has no line of a script in it.
-  CHECK(read((folder / "complaints").string()).find("line") == std::string::npos);
+  CHECK(complaints_in(folder).find("line") == std::string::npos);
   CHECK_FALSE(fs::exists(folder / "run_drift_train_epoch_0.png"));
   CHECK(fs::exists(folder / "run_drift_train_epoch_1.png"));
   CHECK_FALSE(fs::exists(folder / "run_drift_floor_train_epoch_1.png"));
@@ -231,7 +242,7 @@ TEST_CASE("Border layers are marked in every picture from when they are known", 
   }
   watched.writer.close();
   CHECK(watched.messages.empty());
-  CHECK(read((folder / "complaints").string()).empty());
+  CHECK(complaints_in(folder).empty());
   const std::string scripts = read((folder / "scripts").string());
   CHECK(count_of(scripts, "set label 2 'border'") == 2);
   CHECK(count_of(scripts, "epoch (red bar: border layers)") == 1);
@@ -452,7 +463,7 @@ TEST_CASE("Every number can be drawn, and gnuplot has nothing to complain of", "
   watched.writer.write(record(0, {}, {layers}));
   watched.writer.close();
   CHECK(watched.messages.empty());
-  CHECK(read((folder / "bin" / "complaints").string()).empty());
+  CHECK(complaints_in(folder / "bin").empty());
   for (std::size_t row = 0; row < rows.size(); ++row) {
     CHECK(is_png(folder / ("run_stat" + std::to_string(row) + "_train_epoch_0.png")));
   }
@@ -502,7 +513,7 @@ TEST_CASE("Pictures come whole in each format, and a part of one is not whole", 
     }
     watched.writer.close();
     CHECK(watched.messages.empty());
-    CHECK(read((folder / "bin" / "complaints").string()).empty());
+    CHECK(complaints_in(folder / "bin").empty());
     for (const std::string name :
          {"lsat_train_epoch_0", "curve_train_epoch_1", "lsat_train_epochs"}) {
       const std::string bytes =
@@ -550,7 +561,7 @@ TEST_CASE("A heat map shows all layers over all epochs, once there are two", "[p
   CHECK(scripts.find("0 0 0.5\n1 0 0.75\n0 1 NaN\n1 1 0.25\nEOD") != std::string::npos);
   CHECK(scripts.find("set xtics ('0' 0, '4' 1)\nset ytics ('a' 0, 'b' 1)") != std::string::npos);
   CHECK(scripts.find("set yrange [1.5:-0.5]") != std::string::npos);
-  CHECK(read((folder / "bin" / "complaints").string()).empty());
+  CHECK(complaints_in(folder / "bin").empty());
 }
 
 TEST_CASE("Thousands of epochs take bounded room, and the last one is there", "[plot]") {
@@ -610,7 +621,7 @@ TEST_CASE("Embedded data gets a picture a layer, of not more than 5000 points", 
   CHECK(files_in(folder) == std::vector<std::string>{"bin",
                                                      "run_embed_train_a%2Fb%25%0A_epoch_2.png",
                                                      "run_embed_train_same_epoch_2.png"});
-  CHECK(read((folder / "bin" / "complaints").string()).empty());
+  CHECK(complaints_in(folder / "bin").empty());
   const std::string scripts = read((folder / "bin" / "scripts").string());
   const std::size_t begin = scripts.find("$data << EOD\n");
   const std::string data = scripts.substr(begin, scripts.find("\nEOD", begin) - begin);
@@ -636,7 +647,7 @@ TEST_CASE("Curves are a line a layer, and at most 40 have a key", "[plot]") {
     CHECK(count_of(scripts, " title 'layer") == std::min<std::size_t>(count, 40));
     CHECK(scripts.find(" title 'layer0'") != std::string::npos);
     CHECK(scripts.find(" title 'layer" + std::to_string(count - 1) + "'") != std::string::npos);
-    CHECK(read((folder / "bin" / "complaints").string()).empty());
+    CHECK(complaints_in(folder / "bin").empty());
   }
 }
 

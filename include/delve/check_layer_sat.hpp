@@ -45,6 +45,7 @@
 #include <delve/detail/tracking/thread_guard.hpp>
 #include <delve/detail/tracking/training_fields_base.hpp>
 #include <delve/forward_hook.hpp>
+#include <delve/fwd.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
 #include <delve/mode.hpp>
@@ -53,6 +54,7 @@
 #include <delve/record.hpp>
 #include <delve/saved_epoch.hpp>  // IWYU pragma: export
 #include <delve/statistic.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
@@ -61,7 +63,7 @@ class InputArchive;
 class OutputArchive;
 }  // namespace torch::serialize
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// While alive, counts every forward pass as evaluation, in all threads; in its own thread it
 /// stands above the guards made before it.
@@ -135,7 +137,7 @@ class [[nodiscard]] LabelsGuard {
 /// While it records, nothing else of the program is different; while it does not, LibTorch runs as
 /// if it were not there. Neither it nor its hooks keep the model alive. It cannot be copied or
 /// moved.
-template <typename Scalar = double>
+template <typename Scalar>
 class CheckLayerSat {
  public:
   /// Begins to record.
@@ -1040,4 +1042,4 @@ std::string CheckLayerSat<Scalar>::description() const {
                      epoch_);
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -20,9 +20,10 @@
 #include <delve/detail/plot/plot_style.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/plot.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// An epoch of a run, and what the run is called beside others.
 struct ComparedEpoch {
@@ -82,4 +83,4 @@ inline std::vector<std::string> compare_runs(const std::string& output,
   return pictures;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

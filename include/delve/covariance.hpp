@@ -28,8 +28,9 @@
 #include <delve/detail/tensors/plain_tensor.hpp>
 #include <delve/product_precision.hpp>
 #include <delve/row_targets.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What a Covariance knows of its data, apart from how it was summed.
 struct Moments {
@@ -709,4 +710,4 @@ at::Tensor Covariance<Scalar>::centred_waiting_rows() const {
   return deviation - deviation.mean(0, /*keepdim=*/true);
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

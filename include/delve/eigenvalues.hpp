@@ -10,8 +10,9 @@
 #include <Eigen/Core>
 
 #include <delve/spectrum.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// A tensor of at most two axes, float64, as a matrix of Eigen's: what leaves LibTorch. One of one
 /// axis becomes a column. Waits for the device.
@@ -104,4 +105,4 @@ inline at::Tensor leading_eigenvectors(const at::Tensor& matrix, std::int64_t co
   return vectors * largest.sign();
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -13,8 +13,9 @@
 
 #include <delve/detail/tensors/plain_tensor.hpp>
 #include <delve/layer_kind.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What a convolution's output contributes: (B, C, H, W), or with one or three axes of positions in
 /// the place of H and W; P positions in all.
@@ -175,4 +176,4 @@ inline at::Tensor data_matrix(const std::vector<at::Tensor>& outputs, const Outp
   throw std::invalid_argument("delve: unknown LayerFamily");
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -15,8 +15,9 @@
 
 #include <delve/detail/support/text.hpp>
 #include <delve/layer_field.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What would be without some of the network's downsampling: strides of 1 in the place of others,
 /// pools left out.
@@ -227,4 +228,4 @@ inline std::ostream& operator<<(std::ostream& out, const ReceptiveFields& fields
   return out;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

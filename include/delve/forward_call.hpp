@@ -6,7 +6,9 @@
 
 #include <torch/types.h>
 
-namespace delve {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI {
 
 /// What a forward hook receives of one forward pass of its module.
 struct ForwardCall {
@@ -18,4 +20,4 @@ struct ForwardCall {
 /// @see register_forward_hook
 using ForwardHook = std::function<void(const ForwardCall& call)>;
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -10,8 +10,9 @@
 #include <delve/forward_call.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// Takes a hook away, at the latest when it is destroyed. Move-only.
 ///
@@ -103,4 +104,4 @@ inline RemovableHandle register_forward_hook(const ModuleView& module, ForwardHo
   return detail::register_forward_hook_of_kind(module, *kind, std::move(hook));
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

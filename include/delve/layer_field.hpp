@@ -8,8 +8,9 @@
 #include <vector>     // std::vector
 
 #include <delve/detail/support/numbers.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What a layer's output sees along one axis of positions of the network's input: 1 axis of a
 /// sound, 2 of a picture, 3 of a film. All lengths are in positions of the input, border included.
@@ -98,4 +99,4 @@ inline const LayerField* find_field(const std::vector<LayerField>& fields,
 
 }  // namespace detail
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -25,8 +25,9 @@
 #include <torch/nn/modules/rnn.h>
 
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What the axes of a layer's output mean, and so how it becomes a data matrix.
 enum class LayerFamily {
@@ -390,7 +391,7 @@ inline LayerKind attention_projection() {
 
 /// What runs where these three are not of one tensor: a third of the rows each, or those of key and
 /// value together where they are of one. Weights of their own where their widths differ.
-inline const std::vector<LayerPart>& attention_parts() {
+DELVE_SHARED inline const std::vector<LayerPart>& attention_parts() {
   using torch::nn::MultiheadAttentionImpl;
   const auto rows = [](int begin, int end) { return attention_projection().rows(begin, end, 3); };
   static const auto& kinds = *new std::array<LayerKind, 4>{
@@ -419,7 +420,7 @@ inline LayerKind multihead_attention() {
 /// The table of the kinds that are built in. Operators as LibTorch 1.13.1 to 2.15.0 call them
 /// (torch/nn/functional/*.h and nn/modules/rnn.cpp). Only an outermost operator counts; what an
 /// operator calls within itself need not be listed, nor distinguished from a forward.
-inline const std::vector<LayerKind>& built_in_layer_kinds() {
+DELVE_SHARED inline const std::vector<LayerKind>& built_in_layer_kinds() {
   using namespace torch::nn;
   // Never destroyed: operators may still run, and be looked at, while the program ends.
   static const auto& kinds = *new std::vector<LayerKind>{
@@ -473,7 +474,7 @@ struct OwnLayerKinds {
 };
 
 /// Never destroyed, as above.
-inline OwnLayerKinds& own_layer_kinds() {
+DELVE_SHARED inline OwnLayerKinds& own_layer_kinds() {
   static auto& kinds = *new OwnLayerKinds;
   return kinds;
 }
@@ -539,4 +540,4 @@ inline std::string layer_kind_names() {
   return names;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -13,8 +13,9 @@
 
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// A module to look for layers in, with a prefix for their names if wished. Implicitly made from
 /// all that a ModuleView can be made of.
@@ -110,4 +111,4 @@ inline std::vector<FoundLayer> find_layers(const Modules& modules) {
   return found;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

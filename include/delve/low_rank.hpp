@@ -23,6 +23,7 @@
 #include <delve/detail/pca/pca_impl.hpp>
 #include <delve/detail/support/require.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
+#include <delve/version.hpp>
 
 // A layer in the place of which two narrow ones stand: the first gives the coordinates of the
 // output in the k directions that its data needs, the second turns these back into the output. With
@@ -35,7 +36,7 @@
 // "Accelerating very deep convolutional networks for classification and detection", arXiv
 // 1505.06798, section 3.1).
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// Where a layer's outputs are taken to lie: m + V·(k coordinates), in each group of channels.
 struct Subspace {
@@ -310,4 +311,4 @@ template <typename Impl, typename... Arguments>
                   std::forward<Arguments>(arguments)...);
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

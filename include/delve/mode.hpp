@@ -11,7 +11,9 @@
 
 #include <fmt/format.h>  // fmt::format
 
-namespace delve {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI {
 
 namespace detail {
 
@@ -85,4 +87,4 @@ inline constexpr Mode Mode::Eval{Mode::BuiltIn::Eval};
   return mode.name();
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -13,7 +13,9 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/nn/module.h>
 
-namespace delve {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI {
 
 namespace detail {
 
@@ -123,4 +125,4 @@ class ModuleView {
   Stored module_;
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -18,8 +18,9 @@
 #include <delve/layers.hpp>
 #include <delve/product_precision.hpp>
 #include <delve/spectrum.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// Whose is_training() decides between training and evaluation.
 enum class ModeSource {
@@ -201,4 +202,4 @@ struct CheckLayerSatOptions {
   TORCH_ARG(std::function<void(std::string_view)>, on_warning);
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -15,6 +15,7 @@
 #include <delve/detail/pca/pca_impl.hpp>
 #include <delve/detail/pca/pca_kinds.hpp>
 #include <delve/pca_layer.hpp>
+#include <delve/version.hpp>
 
 // Layers that confine a network to the subspaces that its data needs. At a threshold of 0.99 that
 // should cost no accuracy (Richter et al., "Feature space saturation during training", arXiv
@@ -28,7 +29,7 @@
 //     evaluate(model);
 //     for (const delve::PcaSummary& layer : delve::pca_summaries(*model)) …
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// Behind a Linear, or wherever features are the last axis: (…, D). See PcaLayer.
 class LinearPCAImpl
@@ -118,4 +119,4 @@ inline std::vector<PcaSummary> pca_summaries(const torch::nn::Module& model) {
   return summaries;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -7,9 +7,11 @@
 
 #include <torch/arg.h>
 
+#include <delve/version.hpp>
+
 // What the layers of pca.hpp are made with, and what each of them answers.
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What LinearPCA is made with: `LinearPCAOptions(256).threshold(0.9).keepdim(false)`.
 struct LinearPCAOptions {
@@ -128,4 +130,4 @@ class PcaLayer {
   }
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -4,7 +4,9 @@
 #include <optional>     // std::optional
 #include <string_view>  // std::string_view
 
-namespace delve {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI {
 
 /// What a picture's file is.
 enum class PictureFormat { Png, Svg, Pdf };
@@ -17,4 +19,4 @@ enum class PictureFormat { Png, Svg, Pdf };
   return std::nullopt;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -24,8 +24,9 @@
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/eigenvalues.hpp>
 #include <delve/product_precision.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What a Probe foresees, and how: ProbeOptions().classes(10), or ProbeOptions().targets(3).
 struct ProbeOptions {
@@ -395,4 +396,4 @@ class Probe {
   std::int64_t bad_batches_ = 0;
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-namespace delve {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI {
 
 /// In what precision products of activations are formed, before they are summed in Scalar.
 enum class Products {
@@ -9,4 +11,4 @@ enum class Products {
   Float64,  ///< for what depends on small eigenvalues, such as determinants
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

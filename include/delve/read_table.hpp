@@ -15,8 +15,9 @@
 #include <delve/detail/os/files.hpp>
 #include <delve/detail/reading/csv_records.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// Reads a table that CsvWriter or Delve (Python) wrote into the records that it was made of, in
 /// rising order of epochs; of two rows of one epoch the later counts. What a table does not hold is
@@ -50,4 +51,4 @@ namespace delve {
   return records;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -27,8 +27,9 @@
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 namespace detail {
 
@@ -344,4 +345,4 @@ FeasibleInputSizes feasible_input_sizes(Model&& model, const torch::Tensor& inpu
   return feasible_input_sizes(receptive_fields(std::forward<Model>(model), input, more...));
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

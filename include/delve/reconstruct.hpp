@@ -23,8 +23,9 @@
 #include <delve/spectrum.hpp>
 #include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What reconstruct() makes of a tree.
 struct ReconstructOptions {
@@ -182,4 +183,4 @@ inline std::vector<EpochRecord> reconstruct(const std::string& folder,
   return records;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -13,8 +13,9 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// How far the values of a layer can be trusted.
 enum class Status {
@@ -128,4 +129,4 @@ constexpr std::string_view kRankLimit = "rank-limit";
   return std::string(quantity).append("_").append(layer);
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

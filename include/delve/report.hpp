@@ -8,8 +8,9 @@
 #include <delve/detail/os/files.hpp>
 #include <delve/detail/report/page.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// A run, for a page.
 struct ReportedRun {
@@ -35,4 +36,4 @@ inline void write_report(const std::string& path, const std::string& title,
   detail::replace_file(path, detail::report_page(title, shown));
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -3,7 +3,9 @@
 
 #include <ATen/ATen.h>
 
-namespace delve {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI {
 
 /// What comes with the n rows of a batch that a Covariance takes in, on their device.
 struct RowTargets {
@@ -13,4 +15,4 @@ struct RowTargets {
   at::Tensor mask = {};
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

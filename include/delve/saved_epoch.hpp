@@ -9,8 +9,9 @@
 
 #include <delve/detail/state/state_archive.hpp>
 #include <delve/detail/state/state_file.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// The epoch that was under way when CheckLayerSat::save_state() wrote this file, for
 /// CheckLayerSatOptions::initial_epoch. Reads and checks the whole file.
@@ -27,4 +28,4 @@ inline std::int64_t saved_epoch(const std::string& path) {
   return epoch;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -13,8 +13,9 @@
 #include <Eigen/Core>
 
 #include <delve/detail/support/numbers.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// Which number is called the intrinsic dimensionality.
 enum class IdimRule {
@@ -195,4 +196,4 @@ class Spectrum {
   mutable bool in_doubt_ = false;  // written only where there is an approximation
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

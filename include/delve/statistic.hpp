@@ -14,8 +14,9 @@
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What the probe of a layer found (docs/probes.md); missing where there was nothing to find.
 struct ProbeMeasurement {
@@ -118,4 +119,4 @@ struct Statistic {
   }
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

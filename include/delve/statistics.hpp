@@ -20,8 +20,9 @@
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/statistic.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 namespace detail {
 
@@ -30,7 +31,7 @@ struct StatisticRegistry {
   std::vector<Statistic> statistics = builtin_statistics();
 };
 
-inline StatisticRegistry& statistic_registry() {
+DELVE_SHARED inline StatisticRegistry& statistic_registry() {
   static StatisticRegistry registry;
   return registry;
 }
@@ -226,4 +227,4 @@ inline Statistic find_statistic(std::string_view name) {
   return statistic;
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

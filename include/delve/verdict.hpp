@@ -11,8 +11,9 @@
 #include <delve/layer_field.hpp>
 #include <delve/record.hpp>
 #include <delve/verdict_data.hpp>  // IWYU pragma: export
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 namespace detail {
 
@@ -74,4 +75,4 @@ inline std::ostream& operator<<(std::ostream& out, const Verdict& verdict) {
   return out << detail::text_of(verdict);
 }
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -8,8 +8,9 @@
 #include <vector>       // std::vector
 
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What is to be said of a network's last layers.
 enum class VerdictKind {
@@ -87,4 +88,4 @@ inline std::string_view verdict_name(VerdictKind kind) {
 
 }  // namespace detail
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -17,3 +17,21 @@
 /// The same as text: "1.2.3".
 #define DELVE_VERSION_TEXT \
   DELVE_VERSION_TEXT_OF(DELVE_VERSION_MAJOR, DELVE_VERSION_MINOR, DELVE_VERSION_PATCH)
+
+// All of delve lies in an inline namespace of its version, delve::v0_1: libraries of one program
+// that were compiled with different versions each use their own.
+#define DELVE_ABI_OF(major, minor) v##major##_##minor
+#define DELVE_ABI_FOR(major, minor) DELVE_ABI_OF(major, minor)
+#define DELVE_ABI DELVE_ABI_FOR(DELVE_VERSION_MAJOR, DELVE_VERSION_MINOR)
+
+namespace delve {
+inline namespace DELVE_ABI {}
+}  // namespace delve
+
+// What all parts of a program share, though shared libraries hide their symbols: registries, and
+// what a thread remembers.
+#if defined(_WIN32)
+#define DELVE_SHARED
+#else
+#define DELVE_SHARED __attribute__((visibility("default")))
+#endif

@@ -27,10 +27,11 @@
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/verdict.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 struct ConsoleOptions {
   /// Where tables go. It must outlive the writer.
@@ -262,4 +263,4 @@ inline const bool console_is_registered = register_console();
 
 }  // namespace detail
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -21,10 +21,11 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/layer_field.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 struct CsvOptions {
   /// The first epoch to come. Above 0, the rows before it in a file that is there already are kept
@@ -145,4 +146,4 @@ inline const bool csv_is_registered = register_csv();
 
 }  // namespace detail
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

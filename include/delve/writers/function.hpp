@@ -6,9 +6,10 @@
 #include <utility>     // std::move
 
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// Hands every epoch's record to a function. What that throws is reported.
 class FunctionWriter final : public Writer {
@@ -27,4 +28,4 @@ class FunctionWriter final : public Writer {
   Function function_;
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

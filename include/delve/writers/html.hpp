@@ -17,10 +17,11 @@
 #include <delve/detail/report/report_history.hpp>
 #include <delve/detail/support/initial_epoch.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 struct HtmlOptions {
   /// The first epoch to come. Above 0, the page begins with what SAVEFILE.csv holds before it, if
@@ -107,4 +108,4 @@ inline const bool html_is_registered = register_html();
 
 }  // namespace detail
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

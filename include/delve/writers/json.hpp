@@ -23,10 +23,11 @@
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/verdict.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 struct JsonOptions {
   /// The first epoch to come. Above 0, the lines before it in a file that is there already are kept
@@ -238,4 +239,4 @@ inline const bool json_is_registered = [] {
 
 }  // namespace detail
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -22,10 +22,11 @@
 #include <delve/detail/support/initial_epoch.hpp>
 #include <delve/detail/support/writer_args.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 struct NpyOptions {
   /// The first epoch to come. Files that a run before wrote of this epoch and later ones are
@@ -193,4 +194,4 @@ inline const bool npy_is_registered = register_npy();
 
 }  // namespace detail
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

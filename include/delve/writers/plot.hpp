@@ -46,11 +46,12 @@
 #include <delve/record.hpp>
 #include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/csv.hpp>  // IWYU pragma: keep (the key "csv" that others stand for)
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 struct PlotOptions {
   /// The program that draws: a name to be found in PATH, or a path.
@@ -520,4 +521,4 @@ inline const bool plot_is_registered = register_plot();
 
 }  // namespace detail
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -27,10 +27,11 @@
 #include <delve/detail/support/initial_epoch.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 struct TensorBoardOptions {
   /// The first epoch to come. What a run before wrote to the folder of this epoch and later ones is
@@ -222,4 +223,4 @@ inline const bool tensorboard_is_registered = [] {
 
 }  // namespace detail
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -15,8 +15,9 @@
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What a tracker gives its writers about a run, besides its epochs.
 struct RunInfo {
@@ -143,4 +144,4 @@ class Writer {
   bool closed_ = false;
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -21,9 +21,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 
-namespace delve {
+namespace delve::DELVE_ABI {
 
 /// What a writer that is made by its key receives.
 struct WriterContext {
@@ -57,7 +58,7 @@ struct WriterRegistry {
 
 /// The keys that are known in this program. A header of a writer adds its own; for those that
 /// delve/delve.hpp includes a file may leave that to another one (docs/faq.md, "Compiling").
-inline WriterRegistry& writer_registry() {
+DELVE_SHARED inline WriterRegistry& writer_registry() {
   static WriterRegistry registry;
   return registry;
 }
@@ -245,4 +246,4 @@ class WriterList {
   std::vector<Entry> entries_;
 };
 
-}  // namespace delve
+}  // namespace delve::DELVE_ABI

@@ -7,8 +7,9 @@
 #include <string>     // std::string
 
 #include <delve/detail/fields/index_map.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What a tensor sees of one axis of the network's input, over all paths from there.
 struct Field {
@@ -93,4 +94,4 @@ inline Field merged(const Field& a, const Field& b, const std::string& op) {
   return both;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -22,8 +22,9 @@
 #include <delve/layer_field.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Whether this axis, on the shortest path, sees at least, or more than, the whole input.
 inline bool sees_all(const AxisField& axis, bool and_more) {
@@ -334,4 +335,4 @@ class FieldRecorder {
   std::vector<int> first_axes_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

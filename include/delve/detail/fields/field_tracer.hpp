@@ -24,8 +24,9 @@
 #include <delve/detail/fields/traced_call.hpp>
 #include <delve/detail/hooks/operator_watcher.hpp>
 #include <delve/detail/hooks/recorded_values.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A convolution or pool that left fewer positions.
 struct Downsampling {
@@ -375,4 +376,4 @@ class FieldTracer final : public OperatorWatcher {
   bool has_failed_ = false;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

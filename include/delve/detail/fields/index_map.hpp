@@ -11,11 +11,13 @@
 #include <utility>    // std::move, std::pair
 #include <vector>     // std::vector
 
+#include <delve/version.hpp>
+
 // Which positions see which, along one axis, in whole numbers. All that convolutions, pools,
 // strides and interpolations do repeats itself from some period on, so that a table of one period
 // is exact, outside of the map, too.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// ⌊a / b⌋; b > 0.
 constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
@@ -280,4 +282,4 @@ class FieldMap {
   bool is_bounded_ = false;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -11,12 +11,13 @@
 #include <delve/detail/fields/rules/shapes.hpp>
 #include <delve/detail/fields/rules/windows.hpp>
 #include <delve/detail/fields/traced_call.hpp>
+#include <delve/version.hpp>
 
 // What LibTorch's operators read of their inputs, position by position. Arguments are counted as in
 // the operators' schemas (native_functions.yaml, LibTorch 1.13.1 to 2.15.0). An operator that is
 // not here gives "unknown", never a guess.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Whether a text of words, each with a space on both sides, holds this one.
 inline bool holds_word(std::string_view words, std::string_view word) {
@@ -223,4 +224,4 @@ inline bool takes_form_of_second(std::string_view name) {
   return holds_word(" to type_as view_as reshape_as expand_as ", name);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

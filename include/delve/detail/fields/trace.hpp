@@ -12,8 +12,9 @@
 #include <c10/util/ArrayRef.h>
 
 #include <delve/detail/fields/field.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A part of a tensor's axis: positions of one axis of the input, or anything else.
 struct Factor {
@@ -287,4 +288,4 @@ inline Trace reshaped(const Trace& trace, c10::IntArrayRef sizes, const std::str
   return result;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

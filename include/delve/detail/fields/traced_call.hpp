@@ -13,8 +13,9 @@
 #include <delve/detail/fields/field.hpp>
 #include <delve/detail/fields/index_map.hpp>
 #include <delve/detail/fields/trace.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// An operator that has run: its arguments, and what is known of those that are tensors.
 struct TracedCall {
@@ -121,4 +122,4 @@ struct OperatorRule {
   Arguments needs = 1;  ///< those that must be traced tensors
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

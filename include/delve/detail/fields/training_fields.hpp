@@ -20,8 +20,9 @@
 #include <delve/layer_field.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Watches one forward of each network, and one more whenever the size of its input changes. The
 /// input is that of the first layer that has one with positions; the watch ends when that layer
@@ -158,4 +159,4 @@ inline bool register_training_fields() {
 inline const bool training_fields_are_registered = register_training_fields();
 #endif
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

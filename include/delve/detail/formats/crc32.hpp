@@ -5,7 +5,9 @@
 #include <cstdint>      // std::uint32_t
 #include <string_view>  // std::string_view
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// What each byte does to a CRC-32 of this polynomial, its bits mirrored.
 template <std::uint32_t polynomial>
@@ -41,4 +43,4 @@ template <std::uint32_t polynomial>
   return crc32_by<0x82F63B78U>(bytes);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

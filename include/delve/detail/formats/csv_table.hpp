@@ -13,8 +13,9 @@
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/support/text.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A table of text cells: what a CSV file holds. Fields are parted by ';'. A cell that holds ';',
 /// '"' or a line break, or begins with a byte order mark, stands in quotes, in which '"' is
@@ -193,4 +194,4 @@ inline std::int64_t epoch_of_row(const CsvTable::Row& row, const std::string& na
                         fmt::format("expected an epoch number first, found \"{}\"", cell));
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

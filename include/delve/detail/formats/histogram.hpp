@@ -10,8 +10,9 @@
 #include <Eigen/Core>
 
 #include <delve/detail/support/numbers.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// How numbers are spread. Bucket i holds what lies between its limit and the one before; the first
 /// begins at min.
@@ -65,4 +66,4 @@ inline std::optional<Histogram> histogram_of(const Eigen::MatrixXd& array) {
   return histogram;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -5,7 +5,9 @@
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// Appends an unsigned number, its lowest byte first, whatever the machine's own order is.
 template <typename Unsigned>
@@ -28,4 +30,4 @@ template <typename Unsigned>
   return number;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -17,12 +17,13 @@
 #include <Eigen/Core>
 
 #include <delve/detail/formats/little_endian.hpp>
+#include <delve/version.hpp>
 
 // NumPy's file format for one array, .npy, as the documentation of numpy.lib.format has it: magic
 // bytes, version, size of the header, the header (a Python dictionary with "descr", the type of the
 // numbers, "fortran_order" and "shape"), then the numbers.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 inline constexpr std::string_view npy_magic = "\x93NUMPY";
 
@@ -272,4 +273,4 @@ class NpyReader {
   return NpyReader(bytes, std::move(name)).read();
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

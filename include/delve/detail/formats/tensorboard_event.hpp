@@ -16,11 +16,12 @@
 #include <delve/detail/formats/histogram.hpp>
 #include <delve/detail/formats/utf8.hpp>
 #include <delve/detail/support/numbers.hpp>
+#include <delve/version.hpp>
 
 // The messages that TensorBoard reads, as far as they are written here. Field numbers are those of
 // TensorFlow's event.proto, summary.proto and histogram.proto.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 enum class EventField : protozero::pbf_tag_type {
   WallTime = 1,
@@ -156,4 +157,4 @@ class SummaryBuilder {
   std::string bytes_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -9,8 +9,9 @@
 
 #include <delve/detail/formats/crc32.hpp>
 #include <delve/detail/formats/little_endian.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A CRC of a TFRecord file.
 [[nodiscard]] inline std::uint32_t masked_crc32c(std::string_view bytes) {
@@ -47,4 +48,4 @@ namespace delve::detail {
   return data;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

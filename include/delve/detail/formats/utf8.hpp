@@ -5,7 +5,9 @@
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// The number of bytes of the code point that a text begins with; 0 where it begins with none.
 /// Source: the table "Well-Formed UTF-8 Byte Sequences" of the Unicode standard, section 3.9.
@@ -39,4 +41,4 @@ namespace delve::detail {
   return valid;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -11,11 +11,12 @@
 #include <delve/detail/formats/crc32.hpp>
 #include <delve/detail/formats/little_endian.hpp>
 #include <delve/detail/formats/utf8.hpp>
+#include <delve/version.hpp>
 
 // A ZIP archive whose files are stored as they are, as NumPy's savez() makes its .npz. Source of
 // all that is written here: PKWARE's APPNOTE.TXT 6.3, by its sections.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A file of an archive.
 struct ZipEntry {
@@ -161,4 +162,4 @@ class ZipWriter {
   std::string directory_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -18,6 +18,7 @@
 #include <delve/detail/hooks/recorded_values.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
 // How forwards are recognised. LibTorch calls on_operator_start() and on_operator_end() around
 // every operator that a thread runs, nested ones included. A forward is an outermost operator, one
@@ -25,7 +26,7 @@
 // hands it over (layer_kind.hpp). A nested one never is: it is a step of the operator around it,
 // which is a forward itself, or something else such as the way back through a tied convolution.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A forward between the start and the end of its operator, or waiting for its bias.
 struct RecognisedForward final : at::ObserverContext {
@@ -69,7 +70,7 @@ class NestedScope {
   ThreadState& thread_;
 };
 
-inline ThreadState& thread_state() {
+DELVE_SHARED inline ThreadState& thread_state() {
   thread_local ThreadState state;
   return state;
 }
@@ -111,7 +112,7 @@ void tell_watchers(const ThreadState& thread, const Call& call) {
   }
 }
 
-HookRegistry& hook_registry();
+DELVE_SHARED HookRegistry& hook_registry();
 
 /// Whether two tensors begin at the same place of the same storage. Like the two that follow it
 /// reads no data, so nothing is materialised or synchronised.
@@ -473,7 +474,7 @@ inline void on_operator_end(const at::RecordFunction& function, at::ObserverCont
 }
 
 /// Never destroyed: an operator that began before the last hook went ends after it.
-inline HookRegistry& hook_registry() {
+DELVE_SHARED inline HookRegistry& hook_registry() {
   static auto& registry = *new HookRegistry(
       at::RecordFunctionCallback(on_operator_start, on_operator_end)
           .needsInputs(true)
@@ -482,4 +483,4 @@ inline HookRegistry& hook_registry() {
   return registry;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -23,8 +23,9 @@
 #include <delve/forward_call.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 inline const c10::StorageImpl* storage_of(const torch::Tensor& tensor) {
   return tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
@@ -251,4 +252,4 @@ class HookRegistry {
   at::CallbackHandle handle_ = 0;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -8,8 +8,9 @@
 #include <torch/nn/module.h>
 
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A module that somebody else owns. One on the stack has no owner to ask whether it still lives:
 /// it must outlive the reference.
@@ -47,4 +48,4 @@ class ModuleReference {
   std::optional<c10::weak_intrusive_ptr<c10::ivalue::Object>> script_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

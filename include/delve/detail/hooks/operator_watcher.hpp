@@ -3,7 +3,9 @@
 
 #include <ATen/record_function.h>
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// Receives every operator that this thread runs, the outermost ones alone, and none of hooks or
 /// of backward. Called before the hooks of the same operator. Must not throw.
@@ -18,4 +20,4 @@ class OperatorWatcher {
   virtual void end(const at::RecordFunction& function) noexcept = 0;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

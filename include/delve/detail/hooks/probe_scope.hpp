@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-namespace delve::detail {
+#include <delve/version.hpp>
 
-inline int& probes_of_thread() {
+namespace delve::DELVE_ABI::detail {
+
+DELVE_SHARED inline int& probes_of_thread() {
   thread_local int count = 0;
   return count;
 }
@@ -18,4 +20,4 @@ class ProbeScope {
   ~ProbeScope() { --probes_of_thread(); }
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

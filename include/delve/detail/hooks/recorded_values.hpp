@@ -10,9 +10,11 @@
 #include <ATen/record_function.h>
 #include <c10/util/ArrayRef.h>
 
+#include <delve/version.hpp>
+
 // What a RecordFunction callback may read of an operator's arguments and results.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 using RecordedInputs = c10::ArrayRef<const c10::IValue>;
 
@@ -78,4 +80,4 @@ inline bool is_flag(RecordedInputs inputs, int place, bool value) {
   return argument.isBool() && argument.toBool() == value;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -13,8 +13,9 @@
 
 #include <delve/detail/os/os.hpp>
 #include <delve/detail/support/file_names.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Makes the folders above `path` that are not there yet.
 /// @throws FileError
@@ -144,4 +145,4 @@ inline void replace_file(const std::string& path, std::string_view bytes) {
   file.commit();
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -15,8 +15,9 @@
 
 #include <delve/detail/os/files.hpp>
 #include <delve/detail/os/os.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Appends all of these bytes to a file, or none. Makes the file where it is not there.
 /// @throws FileError
@@ -106,4 +107,4 @@ class GrowingFile {
   std::optional<std::uintmax_t> size_;  ///< after the last piece
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

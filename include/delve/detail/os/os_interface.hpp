@@ -14,10 +14,12 @@
 
 #include <fmt/format.h>  // fmt::format
 
+#include <delve/version.hpp>
+
 // All that is asked of the operating system: declared here, defined in os_posix.hpp or
 // os_windows.hpp. Include os.hpp.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A text as a path, and a path as a text: on Windows the text is UTF-8, whatever its code page;
 /// elsewhere the bytes are the path's.
@@ -125,4 +127,4 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
                               std::chrono::milliseconds limit,
                               const std::vector<std::string_view>& unset = {});
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

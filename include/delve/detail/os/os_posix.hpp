@@ -29,10 +29,11 @@
 #include <vector>        // std::vector
 
 #include <delve/detail/os/os_interface.hpp>
+#include <delve/version.hpp>
 
 // What os_interface.hpp declares, on Linux and its kin.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 inline constexpr bool on_windows = false;
 
@@ -259,6 +260,6 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
   return end;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail
 
 #endif  // _WIN32

@@ -27,11 +27,12 @@
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/os/os_interface.hpp>
+#include <delve/version.hpp>
 
 // What os_interface.hpp declares, on Windows 10 and later. Cross-compiled and tested under Wine
 // alone.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 inline constexpr bool on_windows = true;
 
@@ -334,6 +335,6 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
   return end;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail
 
 #endif  // _WIN32

@@ -7,8 +7,9 @@
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/os/os.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// "gnuplot was not found in PATH", the beginning of a sentence.
 [[nodiscard]] inline std::string was_not_found(const std::string& program) {
@@ -25,4 +26,4 @@ namespace delve::detail {
   return {};
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -23,8 +23,9 @@
 #include <delve/eigenvalues.hpp>
 #include <delve/pca_layer.hpp>
 #include <delve/spectrum.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The eigenvectors of a layer's data, (d, d), float64, in columns from the leading one on.
 struct Eigenspace {
@@ -306,4 +307,4 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
   bool projects_gradient_ = false;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

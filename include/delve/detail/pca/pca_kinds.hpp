@@ -11,11 +11,12 @@
 
 #include <delve/detail/support/require.hpp>
 #include <delve/pca_layer.hpp>
+#include <delve/version.hpp>
 
 // What differs between LinearPCA and Conv2dPCA: their names, the axis of the features, the shapes
 // that they take, and what of a batch is summed.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 inline void require_pca_threshold(const std::string& kind, double threshold) {
   require_share(threshold, "delve::" + kind, "threshold");
@@ -74,4 +75,4 @@ struct Conv2dPCAKind {
   }
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

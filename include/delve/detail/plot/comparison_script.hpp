@@ -17,8 +17,9 @@
 #include <delve/detail/plot/plot_style.hpp>
 #include <delve/detail/support/text.hpp>
 #include <delve/mode.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A statistic in one mode of one of several runs.
 struct ComparedRun {
@@ -97,4 +98,4 @@ inline std::string comparison_script(const PictureKind& kind, const PlotStyle& s
   return script + "plot " + lines + "\n";
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

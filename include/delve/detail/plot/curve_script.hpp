@@ -18,8 +18,9 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A statistic of a layer that is more than a number.
 struct LayerArray {
@@ -113,4 +114,4 @@ inline std::string curve_script(const PictureKind& kind, const PlotStyle& style,
   return script + "plot " + lines + "\n";
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

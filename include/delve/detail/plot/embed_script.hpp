@@ -15,8 +15,9 @@
 #include <delve/detail/plot/plot_style.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/mode.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The script that draws a layer's data on its two leading eigenvectors. Of more than 5000 points
 /// every Nth is drawn.
@@ -53,4 +54,4 @@ inline std::string embed_script(const PictureKind& kind, const PlotStyle& style,
   return script;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -16,8 +16,12 @@
 #include <delve/detail/os/process.hpp>
 #include <delve/detail/plot/picture_file.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
+
+/// What gnuplot 6 complains of in every picture where the locale has no UTF-8, whatever it draws.
+constexpr std::string_view kIdleComplaint = "iconv failed to convert degree sign";
 
 /// The first lines of what a program complained, as the end of a sentence.
 inline std::string first_complaints(std::string_view errors) {
@@ -29,6 +33,7 @@ inline std::string first_complaints(std::string_view errors) {
     std::string line = one_line(errors.substr(0, std::min(end, most_bytes)));
     errors.remove_prefix(std::min(end + 1, errors.size()));
     if (line.find_first_not_of(" ^") == std::string::npos) continue;
+    if (line.find(kIdleComplaint) != std::string::npos) continue;
     words.append(words.empty() ? ": " : " | ").append(line, line.find_first_not_of(' '));
     ++lines;
   }
@@ -68,4 +73,4 @@ inline void draw_picture(const std::string& gnuplot, const PictureKind& kind,
   file.commit();
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

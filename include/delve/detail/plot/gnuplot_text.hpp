@@ -14,8 +14,9 @@
 #include <delve/detail/plot/plot_style.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A quantity's name in a picture: "saturation@0.9" reads "saturation at 0.9".
 inline std::string readable(std::string_view quantity) {
@@ -132,4 +133,4 @@ inline std::string place_labels(const std::vector<std::string>& names, std::size
   return labels;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

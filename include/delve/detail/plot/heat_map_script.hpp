@@ -19,8 +19,9 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The smallest of 1, 2, 5, 10, 20, … that is not below `step`: labels of epochs are round numbers.
 inline std::size_t nice_step(std::size_t step) {
@@ -142,4 +143,4 @@ plot $data using {cells}
   return script;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -11,8 +11,9 @@
 
 #include <delve/detail/plot/plot_data.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A statistic of one mode over the epochs, for what shows them all. What it holds stays bounded:
 /// once there are more than `most` epochs every second one is dropped, and so on, but never the
@@ -107,4 +108,4 @@ inline std::vector<PlotFrame> frames_of(const History& history, std::size_t most
   return frames;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

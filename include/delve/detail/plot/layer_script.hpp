@@ -20,8 +20,9 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What a picture is of.
 struct PlotSubject {
@@ -171,4 +172,4 @@ inline std::string layer_script(const PictureKind& kind, const PlotStyle& style,
   return script;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -16,8 +16,9 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/mode.hpp>
 #include <delve/picture_format.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// How a kind of picture file begins and ends, which distinguishes a whole one from one that was
 /// cut off.
@@ -140,4 +141,4 @@ inline std::vector<std::string> pictures_of(const std::string& savefile,
   return found;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

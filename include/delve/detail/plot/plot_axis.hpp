@@ -12,8 +12,9 @@
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/support/numbers.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A number as it stands beside a tic: "0.2", "1500", "3e-200".
 inline std::string tic_label(double number) {
@@ -117,4 +118,4 @@ class Axis {
   std::vector<Tic> tics_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -13,8 +13,9 @@
 #include <delve/record.hpp>
 #include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A statistic in one mode: a number a layer, in the order of the record.
 struct PlotData {
@@ -71,4 +72,4 @@ struct PlotFrame {
   std::vector<double> values;  ///< one a layer
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -13,8 +13,9 @@
 
 #include <delve/detail/plot/picture_file.hpp>
 #include <delve/mode.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The size of a picture in pixels.
 struct PlotSize {
@@ -77,4 +78,4 @@ inline std::string_view mode_word(Mode mode) {
   return mode == Mode::Train ? "training" : mode == Mode::Eval ? "evaluation" : to_string(mode);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

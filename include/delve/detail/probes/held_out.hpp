@@ -14,8 +14,9 @@
 #include <delve/detail/support/random_bits.hpp>
 #include <delve/detail/tensors/maybe_undefined.hpp>
 #include <delve/detail/tensors/to_device.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Rows with labels: (B, d) or (B, n, d), with B · n labels.
 struct LabelledRows {
@@ -190,4 +191,4 @@ class HeldOut {
   std::vector<Part> parts_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

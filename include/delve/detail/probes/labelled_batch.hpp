@@ -18,8 +18,9 @@
 #include <delve/detail/tensors/plain_tensor.hpp>
 #include <delve/detail/tensors/to_device.hpp>
 #include <delve/probe.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What a tracker knows of the labels of all batches. Thread-safe.
 class LabelSwitches {
@@ -181,10 +182,10 @@ class BatchLabels {
 };
 
 /// What one guard of a thread says of the batch that runs in it.
-struct ThreadLabels {
+struct DELVE_SHARED ThreadLabels {
   using Owner = LabelSwitches;
   const Owner* owner;
   std::shared_ptr<const BatchLabels> labels;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

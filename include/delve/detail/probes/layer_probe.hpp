@@ -16,8 +16,9 @@
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/probe.hpp>
 #include <delve/statistic.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What of a layer's probe an epoch leaves.
 template <typename Scalar>
@@ -233,4 +234,4 @@ class LayerProbe {
   ProbeScore training_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

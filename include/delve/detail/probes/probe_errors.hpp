@@ -10,8 +10,9 @@
 #include <delve/detail/probes/probe_score.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What a probe got right, all samples in a row: (n) float64 on the host; undefined without any.
 /// Waits for the device.
@@ -47,4 +48,4 @@ inline double paired_error(const at::Tensor& a, const at::Tensor& b) {
   return std::sqrt(known.var(/*unbiased=*/true).item<double>() / count);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -13,8 +13,9 @@
 #include <delve/detail/tensors/plain_tensor.hpp>
 #include <delve/features.hpp>
 #include <delve/layer_kind.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// How wide the features of a convolution's probe are.
 struct PoolingRule {
@@ -126,4 +127,4 @@ inline std::optional<RowLabels> labels_for(ProbeRows& rows, const BatchLabels& b
   });
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

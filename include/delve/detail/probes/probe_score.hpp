@@ -15,8 +15,9 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/probe.hpp>
 #include <delve/product_precision.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Whether a probe was right on each sample of a batch, for two probes to be compared on the same
 /// ones.
@@ -203,4 +204,4 @@ class LazyFit {
   FittedProbe fit_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -8,8 +8,9 @@
 #include <ATen/ATen.h>
 
 #include <delve/row_targets.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What the rows of one batch stand for, on their device: for each a class, as a number and as one
 /// of c columns, or c numbers to be foreseen.
@@ -124,4 +125,4 @@ inline RowLabels labels_of_numbers(const at::Tensor& numbers) {
   return judged(numbers.to(at::kDouble), {}, validity_of_numbers(numbers));
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

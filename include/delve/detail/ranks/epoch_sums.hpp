@@ -28,8 +28,9 @@
 #include <delve/detail/tracking/stream.hpp>
 #include <delve/mode.hpp>
 #include <delve/probe.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A layer, and what an epoch left of it.
 template <typename Scalar>
@@ -383,4 +384,4 @@ void fit_probes_to_own_data(Observation& observation,
   }
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -13,8 +13,9 @@
 #include <delve/covariance.hpp>
 #include <delve/detail/ranks/rank_group.hpp>
 #include <delve/detail/sums/noise_floor.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// One accumulator that every rank has.
 struct RankMoments {
@@ -125,4 +126,4 @@ inline void sum_moments(RankGroup& group, std::vector<RankMoments>& parts,
   group.sum(scatters);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -15,8 +15,9 @@
 #include <ATen/ATen.h>
 
 #include <delve/detail/support/random_bits.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The ranks do not go on together: each reports its own data of this epoch.
 class RanksDisagree : public std::runtime_error {
@@ -170,4 +171,4 @@ class RankGroup {
   std::int64_t ranks_ = 0;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

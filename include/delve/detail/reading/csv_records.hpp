@@ -23,8 +23,9 @@
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/statistics.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The number that a cell holds, whole; a NaN where it holds something else.
 inline double number_of_cell(std::string_view cell) {
@@ -216,4 +217,4 @@ inline std::vector<EpochRecord> records_from_csv(std::string_view text, const st
   return records_of(parse_csv(text, name), name);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

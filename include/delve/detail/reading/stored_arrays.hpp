@@ -15,8 +15,9 @@
 #include <delve/detail/reading/value_name.hpp>
 #include <delve/detail/support/file_names.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A file of a tree that NpyWriter or Delve (Python) left.
 struct StoredArray {
@@ -70,4 +71,4 @@ inline const StoredArray* find_array(const StoredLayer& layer, std::string_view 
   return nullptr;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -8,8 +8,9 @@
 
 #include <delve/mode.hpp>
 #include <delve/statistics.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What the name of a value in files says: "train-saturation_features-0".
 struct StatColumn {
@@ -37,4 +38,4 @@ inline std::optional<StatColumn> stat_column(std::string_view name) {
   return StatColumn{Mode(mode), std::string(quantity), std::string(name.substr(end + 1))};
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -21,11 +21,12 @@
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/verdict.hpp>
+#include <delve/version.hpp>
 
 // Pictures of a page, as SVG in the page. Colours are classes of its style, for light and dark.
 // Every mark has a <title>: browsers show it, screen readers say it.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A coordinate, to a tenth of a pixel.
 inline std::string px(double place) {
@@ -369,4 +370,4 @@ inline std::string scalar_chart(const ReportScalar& scalar) {
       px(frame.width - frame.right), columns.back().epoch);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

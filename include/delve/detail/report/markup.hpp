@@ -12,8 +12,9 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A text as HTML, in an element or between '"'. Bytes that are no UTF-8, and control characters,
 /// which no page may hold, become U+FFFD and blanks.
@@ -110,4 +111,4 @@ inline std::string_view shown_as(ValueKind kind) {
   return kind == ValueKind::Count ? "count" : "number";
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -25,7 +25,7 @@
 #include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A run as a page shows it.
 struct ReportRun {
@@ -333,4 +333,4 @@ inline std::string report_page(const std::string& title, const std::vector<Repor
   return page + "</main><script>" + kPageScript + "</script></body></html>\n";
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

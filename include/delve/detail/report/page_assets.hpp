@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <delve/version.hpp>
+
 // What every page holds: how it looks, and what it does where scripts run. Nothing is fetched.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Contrasts are at least 4.5 on the ground they stand on (WCAG 2.2, 1.4.3).
 inline constexpr const char* kPageStyle = R"css(
@@ -214,4 +216,4 @@ for (const article of document.querySelectorAll("article.run")) {
 }
 )js";
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

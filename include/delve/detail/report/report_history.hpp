@@ -13,8 +13,9 @@
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/verdict.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A statistic of one mode, all layers, over the epochs.
 struct ReportSeries {
@@ -138,4 +139,4 @@ class ReportHistory {
   EpochRecord last_{};
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -10,10 +10,11 @@
 #include <delve/detail/state/state_archive.hpp>
 #include <delve/layer_field.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
 // What state_archive.hpp is to do with records: plain values that know nothing of it.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 template <typename Archive>
 void transfer(Archive& archive, Value& value) {
@@ -67,4 +68,4 @@ void transfer(Archive& archive, EpochRecord& record) {
   archive(record.epoch, record.scalars, record.layers, record.fields);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

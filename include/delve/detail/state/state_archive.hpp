@@ -15,6 +15,7 @@
 #include <vector>       // std::vector
 
 #include <delve/mode.hpp>
+#include <delve/version.hpp>
 
 // What a tracker remembers, as bytes. A class lists its members once, in
 //
@@ -26,7 +27,7 @@
 // and a StateWriter writes them there, a StateReader sets them. Numbers lie in the bytes as in the
 // memory of the machine.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Bytes that are not what was written.
 class StateFault : public std::runtime_error {
@@ -228,4 +229,4 @@ void StateReader::operator()(Parts&... parts) {
   (transfer(*this, parts), ...);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

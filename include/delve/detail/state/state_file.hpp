@@ -12,11 +12,12 @@
 #include <delve/detail/formats/crc32.hpp>
 #include <delve/detail/formats/little_endian.hpp>
 #include <delve/detail/os/files.hpp>
+#include <delve/version.hpp>
 
 // The frame of a state: kStateBegin, the format's number (4 bytes), the content's length (8), the
 // content, and the CRC-32C of all that (4), so that nothing that was cut off or changed is read.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 constexpr std::string_view kStateBegin = "delve state\n";
 /// To be raised whenever the content changes: there is no reading of other formats.
@@ -67,4 +68,4 @@ inline std::string read_state_file(const std::string& path) {
   return *std::move(bytes);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

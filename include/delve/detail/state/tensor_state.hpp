@@ -12,8 +12,9 @@
 #include <ATen/ATen.h>
 
 #include <delve/detail/state/state_archive.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 template <typename Archive>
 void transfer(Archive& archive, at::ScalarType& type) {
@@ -106,4 +107,4 @@ void transfer(Archive& archive, at::Generator& generator) {
   }
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -22,8 +22,9 @@
 #include <delve/layer_kind.hpp>
 #include <delve/layers.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What a tracker knows besides its layers.
 struct RunState {
@@ -204,4 +205,4 @@ class TrackerState {
   TrainingFieldsBase* fields_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -15,8 +15,9 @@
 #include <delve/record.hpp>
 #include <delve/spectrum.hpp>
 #include <delve/statistic.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Π λᵢ of Σ, by logarithms, so that it neither over- nor underflows on the way.
 inline double determinant(const Spectrum& spectrum) {
@@ -188,4 +189,4 @@ inline std::vector<Statistic> builtin_statistics() {
   };
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

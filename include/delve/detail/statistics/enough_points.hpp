@@ -3,7 +3,9 @@
 
 #include <cstdint>  // std::int64_t
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// How many data points a dimension should have for its variance to be that of the layer, not of
 /// the sample.
@@ -14,4 +16,4 @@ constexpr bool has_few_points(double samples, std::int64_t width) {
   return samples < static_cast<double>(kSamplesPerDimension * width);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -8,8 +8,9 @@
 
 #include <delve/detail/support/text.hpp>
 #include <delve/statistic.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A statistic's name, or its quantity, in its parts: "lsat@0.9" is "lsat" and "0.9".
 struct StatisticName {
@@ -46,4 +47,4 @@ inline std::optional<ParameterValue> parameter_in(Parameter parameter, std::stri
   return std::nullopt;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -9,8 +9,9 @@
 #include <fmt/format.h>
 
 #include <delve/detail/os/os.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The host has less memory than something needs.
 class NotEnoughMemory : public std::runtime_error {
@@ -31,4 +32,4 @@ inline void require_memory(double bytes, std::string_view purpose) {
                                     bytes / giga, static_cast<double>(*available) / giga));
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

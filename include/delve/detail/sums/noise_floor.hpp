@@ -6,7 +6,9 @@
 
 #include <c10/core/ScalarType.h>
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// The unit roundoff of a floating type: half the distance from 1 to the next number.
 inline double unit_roundoff(c10::ScalarType type) {
@@ -72,4 +74,4 @@ inline double noise_floor(const NoiseSources& it) {
              (root + 8);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -12,8 +12,9 @@
 #include <delve/detail/tensors/maybe_undefined.hpp>
 #include <delve/detail/tensors/to_device.hpp>
 #include <delve/row_targets.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Sums of batches, laid out as products.hpp says. Each batch is summed apart, so that neither a
 /// bad one nor an exception can spoil what is there; a few of those sums are kept before they are
@@ -253,4 +254,4 @@ class ProductSums {
   std::vector<at::Tensor> unsettled_totals_;  // (1 + c) each, as of add(); none where c is 0
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -11,12 +11,13 @@
 #include <delve/detail/sums/tuning.hpp>
 #include <delve/product_precision.hpp>
 #include <delve/row_targets.hpp>
+#include <delve/version.hpp>
 
 // Sums of rows y and of their products, and of those with c targets t. All are in one tensor,
 // (d + 1 + c, d), since on a device each operator costs: the lower triangle of Σ yyᵀ, below it Σ y,
 // and below that Σ tyᵀ.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 inline at::Tensor product_in(const at::Tensor& sums) {
   return sums.narrow(0, 0, sums.size(1));
@@ -48,11 +49,21 @@ inline at::Tensor part(const at::Tensor& tensor, std::int64_t axis, std::int64_t
   return length == tensor.size(axis) ? tensor : tensor.narrow(axis, begin, length);
 }
 
+/// Whether a product of n rows of d features is one for which BLAS may add all n one after the
+/// other, so that rounding grows by √n. Most work in blocks of some hundreds of rows; OpenBLAS from
+/// 0.3.22 on has kernels without blocks for up to 10⁶ multiplications.
+inline bool may_be_unblocked(std::int64_t rows, std::int64_t width) {
+  constexpr std::int64_t most_multiplications = std::int64_t{1} << 20;
+  return width * width <= most_multiplications / std::max<std::int64_t>(1, rows);
+}
+
 /// Whether one product per sample pays: each sample of (b, n, d) is stored feature by feature, as
 /// in an NCHW tensor, and all the products take no more memory than half of the rows. Putting the
 /// rows in order first takes longer than the product where there are few features.
 inline bool pays_by_sample(const at::Tensor& rows) {
-  return rows.stride(1) == 1 && rows.stride(2) != 1 && 2 * rows.size(2) <= rows.size(1);
+  constexpr std::int64_t many_rows = 1024;
+  return rows.stride(1) == 1 && rows.stride(2) != 1 && 2 * rows.size(2) <= rows.size(1) &&
+         !(rows.size(1) > many_rows && may_be_unblocked(rows.size(1), rows.size(2)));
 }
 
 /// How many samples of rows (b, n, d) make a block.
@@ -86,8 +97,19 @@ inline void add_sum(at::Tensor sum, const at::Tensor& parts, at::IntArrayRef axe
 }
 
 /// Adds yᵀy, for y of shape (n, d), to the lower triangle of a sum, or begins it.
-inline void add_product(const at::Tensor& sum, const at::Tensor& y, bool begins,
+inline void add_product(const at::Tensor& sum, const at::Tensor& all, bool begins,
                         const Tuning& tuning) {
+  constexpr std::int64_t rows_in_a_block = 256;
+  at::Tensor y = all;
+  const std::int64_t blocks = y.size(0) / rows_in_a_block;
+  if (blocks > 1 && may_be_unblocked(y.size(0), y.size(1))) {
+    const std::int64_t rows = blocks * rows_in_a_block;
+    const at::Tensor in_blocks = part(y, 0, 0, rows).view({blocks, rows_in_a_block, y.size(1)});
+    add_sum(sum, at::bmm(in_blocks.transpose(1, 2), in_blocks), 0, begins);
+    if (rows == y.size(0)) return;
+    y = y.narrow(0, rows, y.size(0) - rows);
+    begins = false;
+  }
   for_each_strip(sum, tuning.rows_per_strip(sum.size(1)),
                  [&](const at::Tensor& strip, auto begin, auto rows) {
                    const at::Tensor left = part(y, 1, begin, rows).t();
@@ -175,4 +197,4 @@ inline void sum_up(const at::Tensor& rows, const Shift& shift, at::ScalarType ty
   }
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -11,8 +11,9 @@
 #include <delve/detail/sums/tuning.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/tensors/maybe_undefined.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Values this many times as large as the data so far are too large for float32 products.
 constexpr double kLargest = 1e15;
@@ -187,4 +188,4 @@ class Shift {
   bool is_chosen_ = false;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -6,7 +6,9 @@
 
 #include <c10/core/Device.h>
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// How many batches' sums are kept apart at most.
 constexpr std::int64_t kMostUnsettled = 16;
@@ -102,4 +104,4 @@ inline const Tuning& tuning_on(at::Device device) {
   return device.is_cpu() ? kHostTuning : kDeviceTuning;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

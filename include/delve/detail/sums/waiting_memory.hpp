@@ -6,7 +6,9 @@
 #include <memory>   // std::shared_ptr
 #include <utility>  // std::exchange, std::move, std::swap
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// How much memory of a device rows may take while they wait, of all layers that share it.
 /// Thread-safe.
@@ -65,4 +67,4 @@ class WaitingMemoryShare {
   std::int64_t bytes_ = 0;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -15,8 +15,9 @@
 #include <delve/detail/tensors/maybe_undefined.hpp>
 #include <delve/detail/tensors/to_device.hpp>
 #include <delve/row_targets.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Whether the numbers of a tensor lie in the host's memory as they are, one after the other.
 inline bool is_plain_memory(const at::Tensor& tensor) {
@@ -250,4 +251,4 @@ class WaitingRows {
   bool is_compact_ = false;  // there is memory for these rows alone
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

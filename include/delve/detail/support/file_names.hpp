@@ -15,8 +15,9 @@
 #include <delve/detail/formats/utf8.hpp>
 #include <delve/detail/os/os.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// By whose rules a file is named.
 enum class FileNaming { Posix, Windows };
@@ -138,4 +139,4 @@ inline constexpr std::string_view forbidden_on_windows = "<>:\"|?*\\";
   return epoch && array_file_name(folder, *epoch) == file ? epoch : std::nullopt;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -6,8 +6,9 @@
 #include <fmt/format.h>  // fmt::to_string
 
 #include <delve/detail/support/require.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Returns the epoch that a writer is to begin with.
 /// @throws std::invalid_argument where it is negative
@@ -17,4 +18,4 @@ inline std::int64_t checked_initial_epoch(std::int64_t initial_epoch) {
   return initial_epoch;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

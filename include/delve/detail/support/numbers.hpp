@@ -8,11 +8,13 @@
 
 #include <fmt/format.h>  // fmt::format
 
+#include <delve/version.hpp>
+
 // Programs of this field are often compiled with -ffast-math, which lets a compiler take
 // std::isnan() for false and lets fmt abort at an infinity. A missing value is a NaN here, so every
 // question about one is answered by its bits, which no flag changes (IEEE 754-2019, 3.4).
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 static_assert(std::numeric_limits<double>::is_iec559 && sizeof(double) == sizeof(std::uint64_t),
               "delve reads the bits of IEEE 754's binary64");
@@ -69,4 +71,4 @@ inline std::string number_text(double number, const char* format = "{}") {
   return fmt::format(fmt::runtime(format), number);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

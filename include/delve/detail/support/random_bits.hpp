@@ -4,7 +4,9 @@
 #include <cstdint>      // std::uint64_t
 #include <string_view>  // std::string_view
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// 64-bit FNV-1a (Fowler, Noll & Vo; draft-eastlake-fnv): the same with every standard library, as
 /// std::hash is not.
@@ -25,4 +27,4 @@ constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t place) {
   return bits ^ (bits >> 31U);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -10,11 +10,12 @@
 #include <vector>       // std::vector
 
 #include <delve/detail/support/numbers.hpp>
+#include <delve/version.hpp>
 
 // What std::from_chars() makes of a text, which libc++ has for double only from version 20 on.
 // std::strtod() is no replacement: the locale decides what it takes for a decimal point.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A natural number of any size, in 32-bit digits from the lowest on.
 class BigNumber {
@@ -195,4 +196,4 @@ inline bool is_nan_word(std::string_view text) {
   return with_sign(number);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -6,7 +6,9 @@
 
 #include <fmt/format.h>  // fmt::format
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// Refuses a bad setting.
 /// @param owner whose setting it is: "delve::PlotOptions"
@@ -23,4 +25,4 @@ inline void require_share(double share, std::string_view owner, std::string_view
   require(share > 0 && share <= 1, owner, option, fmt::to_string(share), "above 0 and at most 1");
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

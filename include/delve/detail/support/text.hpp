@@ -17,8 +17,9 @@
 #include <fmt/ranges.h>  // fmt::join
 
 #include <delve/detail/support/read_number.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 #ifdef __cpp_lib_to_chars
 inline constexpr bool has_from_chars_for_double = true;
@@ -130,4 +131,4 @@ inline bool is_before(std::string_view a, std::string_view b) {
                      where_the_others_are);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

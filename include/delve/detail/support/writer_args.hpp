@@ -8,10 +8,11 @@
 #include <fmt/format.h>  // fmt::format
 
 #include <delve/detail/support/text.hpp>
+#include <delve/version.hpp>
 
 // Settings that a writer made by its key is given as texts.
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 [[noreturn]] inline void bad_writer_arg(std::string_view name, std::string_view text,
                                         std::string_view expected) {
@@ -30,4 +31,4 @@ inline bool bool_arg(std::string_view name, std::string_view text) {
   return text == "true";
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

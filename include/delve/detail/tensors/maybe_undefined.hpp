@@ -5,7 +5,9 @@
 
 #include <ATen/ATen.h>
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 // The same as LibTorch's, for tensors that may be undefined.
 
@@ -21,4 +23,4 @@ inline std::int64_t bytes_of(const at::Tensor& tensor) {
   return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -7,7 +7,9 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// While it lives, operators of this thread compute plainly, whatever the user's code around them
 /// has set: no gradients, no inference tensors (they could not be updated later), no autocast, and
@@ -23,4 +25,4 @@ class PlainMode {
   at::NoTF32Guard no_tf32_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -3,7 +3,9 @@
 
 #include <ATen/ATen.h>
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// Without names of axes, which LibTorch 2.15 does not know any more.
 template <typename Tensor>
@@ -23,4 +25,4 @@ inline at::Tensor plain_tensor(const at::Tensor& tensor) {
   return without_names(plain, 0);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

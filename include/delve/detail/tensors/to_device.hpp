@@ -3,7 +3,9 @@
 
 #include <ATen/ATen.h>
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// A copy on a device of what is in the host's memory, which nobody waits for. Out of memory that
 /// is not pinned, CUDA copies more than 64 KB only after all that the device has to do.
@@ -11,4 +13,4 @@ inline at::Tensor to_device(const at::Tensor& host, at::Device device) {
   return (device.is_cuda() ? host.pin_memory() : host).to(device, /*non_blocking=*/true);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

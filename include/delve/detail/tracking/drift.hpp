@@ -12,8 +12,9 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/tensors/maybe_undefined.hpp>
 #include <delve/detail/tracking/stream.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// A covariance without its size, for one epoch to be compared with the next.
 struct CovarianceShape {
@@ -77,4 +78,4 @@ double join_halves(Stream<Scalar>& stream) {
   return is_nan(drift) ? drift : drift / 2;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -18,8 +18,9 @@
 #include <delve/layer_field.hpp>
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The layers of a record for which a condition holds, each once, in either mode.
 template <typename Condition>
@@ -252,4 +253,4 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
                         "mode_from(ModeSource::Root) would count by the model's mode");
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

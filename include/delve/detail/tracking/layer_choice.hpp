@@ -15,8 +15,9 @@
 #include <delve/layers.hpp>
 #include <delve/module_view.hpp>
 #include <delve/options.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Why a layer is not tracked; empty where it is.
 inline std::string reason_to_leave_out(const FoundLayer& layer,
@@ -89,4 +90,4 @@ inline LayerChoice choose_layers(const Modules& modules, const CheckLayerSatOpti
       layer_kind_names()));
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

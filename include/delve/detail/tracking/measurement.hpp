@@ -17,8 +17,9 @@
 #include <delve/spectrum.hpp>
 #include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Below, float64 is quick enough, and a float32 solve that leaves a doubt wasted.
 constexpr std::int64_t kWidthWorthFloat32 = 1024;
@@ -118,4 +119,4 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, CovarianceSh
   }
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -7,8 +7,9 @@
 
 #include <delve/detail/tracking/thread_guard.hpp>
 #include <delve/mode.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What the program says of the forwards of a tracker's layers, over what the modules say
 /// themselves. Thread-safe.
@@ -18,7 +19,7 @@ struct ModeSwitches {
 };
 
 /// What one guard of a thread says.
-struct ThreadMode {
+struct DELVE_SHARED ThreadMode {
   using Owner = ModeSwitches;
   const Owner* owner;
   std::optional<Mode> mode;  ///< unset: what runs is not counted
@@ -31,4 +32,4 @@ inline std::shared_ptr<const ThreadMode> innermost_mode(const ModeSwitches& swit
   return innermost<ThreadMode>(switches);
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

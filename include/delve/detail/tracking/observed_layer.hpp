@@ -53,8 +53,9 @@
 #include <delve/record.hpp>
 #include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The modes that a program has named. Thread-safe.
 class NamedModes {
@@ -726,4 +727,4 @@ void ObservedLayer<Scalar>::tell_once(std::string_view consequence, std::string_
                                    fmt::format("{}: {}: {}", name_, consequence, reason));
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

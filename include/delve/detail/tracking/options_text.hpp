@@ -12,8 +12,9 @@
 #include <delve/detail/tracking/settings.hpp>
 #include <delve/options.hpp>
 #include <delve/product_precision.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// The options that decide what numbers are, as text: a name and a value each.
 inline std::vector<std::pair<std::string, std::string>> options_text(const Settings& settings) {
@@ -65,4 +66,4 @@ inline std::vector<std::pair<std::string, std::string>> options_text(const Setti
   return text;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

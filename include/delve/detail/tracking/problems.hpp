@@ -16,8 +16,9 @@
 #include <fmt/ranges.h>  // fmt::join
 
 #include <delve/detail/support/text.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Of many names, how many a message has.
 constexpr std::size_t kNamesHeard = 3;
@@ -104,4 +105,4 @@ class Problems {
   std::vector<std::string> messages_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

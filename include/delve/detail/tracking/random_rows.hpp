@@ -9,8 +9,9 @@
 
 #include <delve/detail/state/tensor_state.hpp>
 #include <delve/detail/tensors/to_device.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Takes a share of the rows that come, each with the same probability. Not thread-safe.
 class RandomRows {
@@ -46,4 +47,4 @@ class RandomRows {
   at::Generator generator_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

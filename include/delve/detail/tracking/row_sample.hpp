@@ -9,8 +9,9 @@
 #include <ATen/ATen.h>
 
 #include <delve/detail/state/tensor_state.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Some of the rows of a stream of batches, spread evenly over all of it: so many of each batch,
 /// then of each second one, of each fourth one, and so on. At most kBatches · kRowsPerBatch of
@@ -79,4 +80,4 @@ class RowSample {
   std::int64_t interval_ = 1;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -22,8 +22,9 @@
 #include <delve/spectrum.hpp>
 #include <delve/statistic.hpp>
 #include <delve/statistics.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 constexpr std::string_view kOptionsName = "delve::CheckLayerSatOptions";
 
@@ -265,4 +266,4 @@ class Settings {
   bool is_near_one_;
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -10,8 +10,9 @@
 #include <delve/detail/tracking/row_sample.hpp>
 #include <delve/detail/tracking/strided_points.hpp>
 #include <delve/mode.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What is known of a layer in one mode.
 template <typename Scalar>
@@ -46,4 +47,4 @@ struct Stream {
 template <typename Scalar>
 using Streams = std::vector<std::pair<Mode, Stream<Scalar>>>;
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -10,8 +10,9 @@
 #include <ATen/ATen.h>
 
 #include <delve/detail/support/random_bits.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// One of so many data points: every Nth position of every Mth sample.
 struct PointStride {
@@ -121,4 +122,4 @@ inline std::uint64_t forward_bits(std::uint64_t seed, std::string_view layer, st
   return random_bits(random_bits(of_layer, fnv1a(mode)), static_cast<std::uint64_t>(count));
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

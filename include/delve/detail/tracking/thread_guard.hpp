@@ -5,12 +5,14 @@
 #include <utility>  // std::move
 #include <vector>   // std::vector
 
-namespace delve::detail {
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI::detail {
 
 /// What the guards of this thread say, the innermost last. What a guard that was destroyed in
 /// another thread said is null there, and dropped with the next look.
 template <typename Entry>
-std::vector<std::weak_ptr<const Entry>>& thread_entries() {
+DELVE_SHARED std::vector<std::weak_ptr<const Entry>>& thread_entries() {
   thread_local std::vector<std::weak_ptr<const Entry>> entries;
   return entries;
 }
@@ -53,4 +55,4 @@ std::shared_ptr<const Entry> innermost(const typename Entry::Owner& owner) {
   return nullptr;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

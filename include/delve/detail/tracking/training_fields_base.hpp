@@ -11,8 +11,9 @@
 #include <delve/layer_field.hpp>
 #include <delve/layer_kind.hpp>
 #include <delve/module_view.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// Finds receptive fields while a network trains. Thread-safe. What does it is in
 /// fields/training_fields.hpp, and made known by receptive_field.hpp: a tracker without them need
@@ -48,9 +49,9 @@ class TrainingFieldsBase {
 using TrainingFieldsFactory = std::unique_ptr<TrainingFieldsBase> (*)();
 
 /// nullptr where receptive_field.hpp is not part of the program.
-inline std::atomic<TrainingFieldsFactory>& training_fields_factory() {
+DELVE_SHARED inline std::atomic<TrainingFieldsFactory>& training_fields_factory() {
   static std::atomic<TrainingFieldsFactory> factory{nullptr};
   return factory;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -14,8 +14,9 @@
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/verdict_data.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// What decides. A tail's saturation is "low" by Richter et al., arXiv 2106.12307, section 3, where
 /// such layers have a small part of that of the others; the numbers are ours, the same everywhere.
@@ -243,4 +244,4 @@ class Judge {
   std::vector<bool> are_behind_border_;        // of each judged layer
 };
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -20,8 +20,9 @@
 #include <delve/mode.hpp>
 #include <delve/record.hpp>
 #include <delve/verdict_data.hpp>
+#include <delve/version.hpp>
 
-namespace delve::detail {
+namespace delve::DELVE_ABI::detail {
 
 /// "a to d (4 layers)", or "a".
 inline std::string range_text(const std::vector<std::string>& layers) {
@@ -283,4 +284,4 @@ inline std::string text_of(const Verdict& verdict) {
   return text;
 }
 
-}  // namespace delve::detail
+}  // namespace delve::DELVE_ABI::detail

@@ -6,10 +6,11 @@
 
 #include <delve/detail/fields/trace.hpp>
 #include <delve/detail/fields/traced_call.hpp>
+#include <delve/version.hpp>
 
 // Operators that keep each position by itself.
 
-namespace delve::detail::rules {
+namespace delve::DELVE_ABI::detail::rules {
 
 inline Trace elementwise(const TracedCall& call, std::size_t output) {
   return detail::elementwise(call.all(), call.outputs[output].sizes(), call.full_name());
@@ -53,4 +54,4 @@ inline Trace batch_norm(const TracedCall& call, std::size_t output) {
   return call.flag(5) ? normalised(call, output) : first(call, output);
 }
 
-}  // namespace delve::detail::rules
+}  // namespace delve::DELVE_ABI::detail::rules

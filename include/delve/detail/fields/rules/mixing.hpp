@@ -12,10 +12,11 @@
 #include <delve/detail/fields/rules/elementwise.hpp>
 #include <delve/detail/fields/trace.hpp>
 #include <delve/detail/fields/traced_call.hpp>
+#include <delve/version.hpp>
 
 // Operators that mix all positions of an axis.
 
-namespace delve::detail::rules {
+namespace delve::DELVE_ABI::detail::rules {
 
 /// softmax, cumsum, …: dim is argument 1, and stays.
 inline Trace along_dim(const TracedCall& call, std::size_t output) {
@@ -109,4 +110,4 @@ inline Trace two_linear(const TracedCall& call, std::size_t output) {
   return detail::elementwise(all, result.sizes(), call.full_name());
 }
 
-}  // namespace delve::detail::rules
+}  // namespace delve::DELVE_ABI::detail::rules

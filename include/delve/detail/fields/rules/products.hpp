@@ -12,10 +12,11 @@
 #include <delve/detail/fields/rules/elementwise.hpp>
 #include <delve/detail/fields/trace.hpp>
 #include <delve/detail/fields/traced_call.hpp>
+#include <delve/version.hpp>
 
 // Products, whose positions stay apart or are summed over.
 
-namespace delve::detail::rules {
+namespace delve::DELVE_ABI::detail::rules {
 
 // Letters of a product: axes of a batch from kBatch on, counted from the last one.
 constexpr int kRow = 0;
@@ -126,4 +127,4 @@ inline Trace embedding(const TracedCall& call, std::size_t output) {
   return trace;
 }
 
-}  // namespace delve::detail::rules
+}  // namespace delve::DELVE_ABI::detail::rules

@@ -15,10 +15,11 @@
 #include <delve/detail/fields/rules/elementwise.hpp>
 #include <delve/detail/fields/trace.hpp>
 #include <delve/detail/fields/traced_call.hpp>
+#include <delve/version.hpp>
 
 // Operators that move, cut and join axes.
 
-namespace delve::detail::rules {
+namespace delve::DELVE_ABI::detail::rules {
 
 inline Trace reshape(const TracedCall& call, std::size_t output) {
   return reshaped(*call.trace(0), call.outputs[output].sizes(), call.full_name());
@@ -303,4 +304,4 @@ inline Trace index_select(const TracedCall& call, std::size_t output) {
   return trace;
 }
 
-}  // namespace delve::detail::rules
+}  // namespace delve::DELVE_ABI::detail::rules

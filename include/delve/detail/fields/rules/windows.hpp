@@ -13,10 +13,11 @@
 #include <delve/detail/fields/index_map.hpp>
 #include <delve/detail/fields/trace.hpp>
 #include <delve/detail/fields/traced_call.hpp>
+#include <delve/version.hpp>
 
 // Operators that read a window of positions: convolutions, pools, interpolations.
 
-namespace delve::detail::rules {
+namespace delve::DELVE_ABI::detail::rules {
 
 /// A convolution: input, weight, bias, stride, padding, dilation, …
 inline Trace convolve(const TracedCall& call, std::size_t output, bool is_transposed,
@@ -242,4 +243,4 @@ inline Trace im2col(const TracedCall& call, std::size_t output) {
   return reshaped(trace, result.sizes(), call.full_name());
 }
 
-}  // namespace delve::detail::rules
+}  // namespace delve::DELVE_ABI::detail::rules

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Declarations, for files that only hand a tracker on.
+
+#include <delve/version.hpp>
+
+namespace delve::DELVE_ABI {
+
+template <typename Scalar = double>
+class CheckLayerSat;
+
+class Writer;
+struct EpochRecord;
+
+}  // namespace delve::DELVE_ABI
