@@ -22,6 +22,7 @@
 #include <delve/detail/tracking/observed_layer.hpp>
 #include <delve/detail/tracking/thread_guard.hpp>
 
+#include "calls.hpp"
 #include "measure.hpp"
 #include "program.hpp"
 #include "vgg.hpp"
@@ -64,20 +65,6 @@ class Layers {
   std::vector<std::shared_ptr<Layer>> layers_;
 };
 
-/// What the layers of one forward return.
-std::vector<delve::ForwardCall> calls_of(examples::VGG& model, const torch::Tensor& pictures) {
-  std::vector<delve::ForwardCall> calls;
-  std::vector<delve::RemovableHandle> hooks;
-  for (const delve::FoundLayer& layer : delve::find_layers(model)) {
-    if (layer.kind == nullptr) continue;
-    hooks.push_back(delve::register_forward_hook(
-        layer.module, [&](const delve::ForwardCall& call) { calls.push_back(call); }));
-  }
-  const torch::NoGradGuard no_grad;
-  model->forward(pictures);
-  return calls;
-}
-
 void run(const ProbeSettings& settings) {
   torch::manual_seed(0);
   const torch::Device device(settings.device);
@@ -99,9 +86,10 @@ void run(const ProbeSettings& settings) {
     Layers plain(model, quiet);
     Layers probing(model, with_probes);
     model->train();
-    if (!trains) probing.take(calls_of(model, pictures), classes);  // what there is to be tried
+    if (!trains)
+      probing.take(benchmarks::calls_of(model, pictures), classes);  // what there is to be tried
     model->train(trains);
-    const std::vector<delve::ForwardCall> calls = calls_of(model, pictures);
+    const std::vector<delve::ForwardCall> calls = benchmarks::calls_of(model, pictures);
     const auto step = [&] {
       const torch::Tensor scores = model->forward(pictures);
       if (!trains) return;

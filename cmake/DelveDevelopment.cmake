@@ -7,7 +7,8 @@ option(DELVE_WARNINGS_AS_ERRORS "Stop at a warning in delve, its tests or exampl
 option(DELVE_PRECOMPILE "Compile LibTorch's headers once for all tests and examples"
        ${DELVE_TOP_LEVEL})
 set(DELVE_TEST_OPTIMIZATION "-O1" CACHE STRING
-    "How tests and examples are optimised in a Release build: -O3 takes twice as long to compile")
+    "How tests and examples are optimised in a Release build: -O3 takes twice as long to compile. \
+With -O1, tests that spend their time in LibTorch are not optimised at all.")
 set(DELVE_SANITIZE "" CACHE STRING "Sanitizers for tests and examples, as for -fsanitize=")
 
 add_library(delve_flags INTERFACE)
@@ -27,6 +28,13 @@ add_library(delve_quick INTERFACE)
 target_compile_options(
   delve_quick INTERFACE $<$<CONFIG:Release>:${DELVE_TEST_OPTIMIZATION}>
                         $<$<AND:$<CONFIG:Release>,$<CXX_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized>)
+
+add_library(delve_quickest INTERFACE)
+if(DELVE_TEST_OPTIMIZATION STREQUAL "-O1")
+  target_compile_options(delve_quickest INTERFACE $<$<CONFIG:Release>:-O0>)
+else()
+  target_link_libraries(delve_quickest INTERFACE delve_quick)
+endif()
 
 # All of delve, and what of it must work without LibTorch.
 add_library(delve_full INTERFACE)
@@ -88,19 +96,22 @@ target_link_libraries(delve_compiled_writers PRIVATE delve_plain delve_quick)
 delve_add_precompiled(delve_precompiled HEADERS <torch/torch.h> <Eigen/Dense> <fmt/format.h>
                       <delve/delve.hpp> "${delve_once}.hpp" LIBRARIES delve_full delve_quick)
 
-# delve_program(NAME SOURCE... [OPTIMIZED] [LIBRARIES ...] [PRECOMPILED NAME]): a program that uses
-# LibTorch; OPTIMIZED: as the build type says, and by itself.
+# delve_program(NAME SOURCE... [OPTIMIZED | TEST] [LIBRARIES ...]): a program that uses LibTorch;
+# OPTIMIZED: as the build type says, and by itself; TEST: with what tests include precompiled.
 function(delve_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMIZED" "PRECOMPILED" "LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMIZED;TEST" "" "LIBRARIES")
   if(arg_OPTIMIZED)
     add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
     target_link_libraries(${name} PRIVATE delve_full ${arg_LIBRARIES})
     return()
   endif()
-  if(NOT arg_PRECOMPILED)
-    set(arg_PRECOMPILED delve_precompiled)
-  endif()
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE delve_full delve_quick delve_compiled_once ${arg_LIBRARIES})
-  delve_precompile(${name} ${arg_PRECOMPILED})
+  target_link_libraries(${name} PRIVATE delve_full delve_compiled_once ${arg_LIBRARIES})
+  if(arg_TEST)
+    target_link_libraries(${name} PRIVATE delve_test delve_quickest)
+    delve_precompile(${name} delve_precompiled_tests)
+  else()
+    target_link_libraries(${name} PRIVATE delve_quick)
+    delve_precompile(${name} delve_precompiled)
+  endif()
 endfunction()

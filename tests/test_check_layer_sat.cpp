@@ -165,7 +165,7 @@ TEST_CASE("Mode is the layer's, the root's, or the guard's", "[tracker][mode]") 
   }
 }
 
-TEST_CASE("A stopped tracker costs nothing, and goes on where it was", "[tracker]") {
+TEST_CASE("A stopped tracker costs nothing, and continues where it was", "[tracker]") {
   Net net;
   CheckLayerSat tracker("unused", "csv", net, quiet());
   CHECK(tracker.is_recording());
@@ -183,7 +183,7 @@ TEST_CASE("A stopped tracker costs nothing, and goes on where it was", "[tracker
   CHECK_FALSE(at::hasGlobalCallbacks());
 }
 
-TEST_CASE("What is odd is said once, and kept", "[tracker][problems]") {
+TEST_CASE("Warnings appear once, and are kept", "[tracker][problems]") {
   torch::manual_seed(3);
   Net net;
   std::vector<std::string> messages;
@@ -344,7 +344,7 @@ TEST_CASE("Writers get each epoch in order, and the rest at the end", "[tracker]
   CHECK_FALSE(at::hasGlobalCallbacks());
 }
 
-TEST_CASE("A writer that fails is told of once, and the others go on", "[tracker][writers]") {
+TEST_CASE("A writer that fails is reported once, and the others continue", "[tracker][writers]") {
   Net net;
   int written = 0;
   std::vector<std::string> messages;
@@ -425,7 +425,7 @@ TEST_CASE("No forward is lost that falls into a report", "[tracker][threads]") {
   CHECK(seen == kForwards * 4);
 }
 
-TEST_CASE("A handler may use the tracker that it is told by", "[tracker][problems]") {
+TEST_CASE("A handler may use the tracker that calls it", "[tracker][problems]") {
   Net net;
   CheckLayerSat<double>* tracker = nullptr;
   int told = 0;

@@ -198,7 +198,7 @@ TEST_CASE("Calls that make no sense throw", "[tracker][misuse]") {
   CHECK_THROWS_AS(tracker.save(), std::logic_error);
 }
 
-TEST_CASE("Activations of any type are taken in, and rows go to the device asked for",
+TEST_CASE("Activations of any type are taken in, and rows go to the requested device",
           "[tracker][options]") {
   for (const auto type : {torch::kBFloat16, torch::kFloat, torch::kDouble}) {
     torch::manual_seed(9);

@@ -111,7 +111,7 @@ TEST_CASE("Other statistics and bare scalars are printed too", "[console]") {
   CHECK(printed(record(7, {{"loss", 2}}, {})) == "\nepoch 7   loss 2\n\n");
 }
 
-TEST_CASE("A stream that takes nothing is told of once, and silences nothing else",
+TEST_CASE("A stream that takes nothing is reported once, and silences nothing else",
           "[console][faults]") {
   if (delve::detail::on_windows) LEAVE_OUT("there is no device that is full");
   std::ofstream full("/dev/full");

@@ -150,7 +150,7 @@ TEST_CASE("A new run replaces an old table, but only when it has something to sa
   CHECK(read(savefile + ".csv") == ";a\n0;1\n");
 }
 
-TEST_CASE("A last line that is broken off is left out, and told", "[csv][resume]") {
+TEST_CASE("An incomplete last line is left out, and reported", "[csv][resume]") {
   const std::string savefile = fresh("torn");
   put(savefile + ".csv", ";a;b\n0;1;2\n1;3");
   CsvWriter writer(savefile, CsvOptions{5});
@@ -184,7 +184,7 @@ TEST_CASE("What cannot be resumed is refused with its line", "[csv][resume]") {
   CHECK(refusal(";a\n0;1\n") == "accepted");
 }
 
-TEST_CASE("A table cut off anywhere is resumed with its whole rows, and the cut is told",
+TEST_CASE("A table cut off anywhere is resumed with its whole rows, and the cut is reported",
           "[csv][resume]") {
   const std::string header = ";loss;\"say \"\"hi\"\"\"\n";
   const std::string first = "0;0.25;\"x;y\"\n";
@@ -275,7 +275,7 @@ TEST_CASE("An epoch costs a row, not the table", "[csv]") {
   CHECK(read(savefile + ".csv") == ";a;b\n0;1;\n1;2;\n2;;\n3;;3\n");
 }
 
-TEST_CASE("Two writers of one table leave it whole, and each tells of the other", "[csv][misuse]") {
+TEST_CASE("Two writers of one table leave it whole, and each reports the other", "[csv][misuse]") {
   const std::string savefile = fresh("two");
   using Watched = delve_test::Watched<CsvWriter, CsvOptions>;
   Watched first(savefile), second(savefile);
@@ -293,7 +293,8 @@ TEST_CASE("Two writers of one table leave it whole, and each tells of the other"
   }
 }
 
-TEST_CASE("What could not be written is told once, and written when it can be", "[csv][faults]") {
+TEST_CASE("What could not be written is reported once, and written when it can be",
+          "[csv][faults]") {
   const std::string savefile = fresh("faults");
   CsvWriter writer(savefile);
   std::vector<std::string> messages;

@@ -359,7 +359,7 @@ TEST_CASE("No forward waits for the GPU", "[cuda]") {
   }
 }
 
-TEST_CASE("A report beside the training on a GPU is the one that stops it", "[cuda]") {
+TEST_CASE("An asynchronous report on a GPU equals one that waits", "[cuda]") {
   if (!there_is_a_gpu()) return;
   torch::manual_seed(9);
   nn::Sequential model(nn::Linear(32, 700), nn::ReLU(), nn::Linear(700, 40));
@@ -386,7 +386,7 @@ TEST_CASE("A report beside the training on a GPU is the one that stops it", "[cu
   }
 }
 
-TEST_CASE("A layer whose sums have no room on the GPU is told once and left out", "[cuda]") {
+TEST_CASE("A layer whose sums have no room on the GPU is reported once and left out", "[cuda]") {
   if (!there_is_a_gpu()) return;
   Messages messages;
   const nn::Linear unused(1, 1);

@@ -103,7 +103,7 @@ TEST_CASE("Without a doubt, the integer is that of float64; and doubts are rare"
   CHECK(doubts < decisions / 10);
 }
 
-TEST_CASE("A threshold that an exact sum meets is a doubt", "[eigenvalues]") {
+TEST_CASE("A threshold that an exact sum meets is left to float64", "[eigenvalues]") {
   const Eigen::Vector4d values(4, 3, 2, 1);
   const auto in_doubt = [&](double threshold, std::optional<delve::Approximation> approximation) {
     const Spectrum spectrum(values, 4, approximation);

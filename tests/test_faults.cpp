@@ -164,7 +164,7 @@ void check_told_once(Run& run, const std::string& key, const std::string& words)
 
 }  // namespace
 
-TEST_CASE("A full disk costs no epoch that was written, and is told once by each writer",
+TEST_CASE("A full disk costs no epoch that was written, and is reported once by each writer",
           "[faults]") {
   const delve_test::SmallDisk disk;
   if (!disk.why_not().empty()) {
@@ -245,7 +245,7 @@ TEST_CASE("A limit on the size of files costs no epoch that was written", "[faul
   check_complete(run, 6);
 }
 
-TEST_CASE("A folder that vanishes in mid-run is made anew, and what is lost with it is told",
+TEST_CASE("A folder that vanishes in mid-run is made anew, and what is lost with it is reported",
           "[faults]") {
   Run run(delve_test::fresh_folder("faults/vanished"), /*with_console=*/false);
   run.epochs(0, 2);

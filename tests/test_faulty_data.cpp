@@ -201,7 +201,7 @@ TEST_CASE("A batch that is not finite is left out, wherever it comes", "[faults]
                  "out"});
 }
 
-TEST_CASE("Where every batch is bad, values are missing, and both are told", "[faults][data]") {
+TEST_CASE("Where every batch is bad, values are missing, and both are reported", "[faults][data]") {
   const Trial trial = tried([&](Pair& net, int) {
     return net->faulty(torch::full({40, 4}, kNaN, torch::kFloat));
   });
@@ -251,7 +251,8 @@ TEST_CASE("An empty batch changes nothing", "[faults][data]") {
   CHECK(all_empty.messages.empty());
 }
 
-TEST_CASE("A layer that always gives the same has no variance, which is told", "[faults][data]") {
+TEST_CASE("A layer that always gives the same has no variance, which is reported",
+          "[faults][data]") {
   const double constant = GENERATE(0.0, 0.1, -1e20);
   const std::int64_t size = GENERATE(1, 40, 3000);
   CAPTURE(constant, size);
@@ -274,7 +275,7 @@ TEST_CASE("A layer that always gives the same has no variance, which is told", "
   CHECK(trial.messages.size() == (size == 1 ? 2 : 1));  // of one sample, that they are few as well
 }
 
-TEST_CASE("Values of 1e30 count, unless they are sudden", "[faults][data]") {
+TEST_CASE("Values of 1e30 count, unless they appear suddenly", "[faults][data]") {
   const int odd_step = GENERATE(-1, 0, 2);  // -1: all are so large
   const std::int64_t size = GENERATE(40, 3000);
   CAPTURE(odd_step, size);
@@ -327,7 +328,7 @@ TEST_CASE("Few samples of 20,000 features are reported without a matrix of 20,00
   CHECK(messages.size() == 1);  // that they are few
 }
 
-TEST_CASE("A matrix that there is no memory for is told, and training goes on",
+TEST_CASE("A matrix that there is no memory for is reported, and training continues",
           "[faults][data][memory]") {
   struct WideImpl : nn::Module {
     nn::Linear wide = register_module("wide", nn::Linear(4, 20000));
@@ -405,7 +406,7 @@ TEST_CASE("A tensor without data spoils nothing that was summed", "[faults][data
   CHECK_THAT(messages[0], ContainsSubstring("device meta"));
 }
 
-TEST_CASE("A tensor that is no floating-point data is left out, and told", "[faults][data]") {
+TEST_CASE("A tensor that is no floating-point data is left out, and reported", "[faults][data]") {
   const auto [name, odd, reason] = GENERATE(table<std::string, torch::Tensor, std::string>({
       {"integers", torch::arange(20).view({4, 5}), "type Long"},
       {"truth values", torch::ones({4, 5}, torch::kBool), "type Bool"},
@@ -537,7 +538,7 @@ TEST_CASE("A model may change in mid-epoch, and every output counts", "[faults][
   CHECK(trial.messages.empty());
 }
 
-TEST_CASE("Layers that share weight and bias are told, and a third one is right",
+TEST_CASE("Layers that share weight and bias are reported, and a third one is right",
           "[faults][model]") {
   struct TripleImpl : nn::Module {
     nn::Linear encoder = register_module("encoder", nn::Linear(4, 5));

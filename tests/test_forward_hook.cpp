@@ -735,7 +735,7 @@ TEST_CASE("A hook may change the output in place, and run modules itself", "[hoo
   CHECK(torch::allclose(output, 2 * linear(input)));
 }
 
-TEST_CASE("A hook that throws disturbs nothing, and check() tells", "[hook]") {
+TEST_CASE("A hook that throws disturbs nothing, and check() reports it", "[hook]") {
   nn::Linear linear(3, 3);
   int calls = 0;
   const auto handle = register_forward_hook(linear, [&](const ForwardCall&) {

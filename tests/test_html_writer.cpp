@@ -206,7 +206,7 @@ TEST_CASE("A part of an epoch is no epoch of the page", "[html]") {
   CHECK(page.find("partial-epoch") == std::string::npos);
 }
 
-TEST_CASE("What a tracker tells of the run is on the page", "[html]") {
+TEST_CASE("What a tracker knows of the run is on the page", "[html]") {
   const fs::path folder = fresh_folder("html_6");
   Html html(folder / "run");
   html.writer.inform({true, {{"sat_threshold", "0.99"}}, {"drop (Dropout)"}, {"fc: <odd>"}});
@@ -288,7 +288,7 @@ TEST_CASE("Runs stand side by side, compared with the first", "[html][report]") 
   CHECK_THROWS_AS(delve::write_report(path, "", {}), std::invalid_argument);
 }
 
-TEST_CASE("A page that cannot be written is told of once, and the next one may be", "[html]") {
+TEST_CASE("A page that cannot be written is reported once, and the next one may be", "[html]") {
   const fs::path folder = fresh_folder("html_9");
   Html html(folder / "run");
   fs::create_directories(folder / "run.html");

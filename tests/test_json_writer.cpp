@@ -203,7 +203,7 @@ TEST_CASE("Lines that cannot be resumed are refused with their number", "[json][
   }
 }
 
-TEST_CASE("Lines that a full disk refuses are told once, and come when there is room",
+TEST_CASE("Lines that a full disk refuses are reported once, and come when there is room",
           "[json][faults]") {
   if (!delve_test::has_links()) LEAVE_OUT("no link to a device that is full can be made");
   const std::string savefile = fresh("full");

@@ -12,13 +12,13 @@
 
 namespace {
 
-TEST_CASE("A single header brings the writers that are asked for", "[link]") {
+TEST_CASE("A single header brings the writers that are requested", "[link]") {
   const std::vector<std::string> keys = elsewhere::writer_keys();
   CHECK(std::count(keys.begin(), keys.end(), "json") == 1);
   CHECK(std::count(keys.begin(), keys.end(), "tensorboard") == 1);
 }
 
-TEST_CASE("A single header brings the other parts that are asked for", "[link]") {
+TEST_CASE("A single header brings the other parts that are requested", "[link]") {
   CHECK(delve::pca_summaries(*delve::LinearPCA(3)).size() == 1);
   delve::Covariance<> outputs;
   outputs.update(torch::eye(3));

@@ -181,7 +181,7 @@ TEST_CASE("Every option out of its range is refused by name, value and range",
   CHECK_FALSE(fs::exists(fs::path(savefile).parent_path()));
 }
 
-TEST_CASE("No option is forgotten by that", "[misuse][options]") {
+TEST_CASE("Every option is in this test", "[misuse][options]") {
   const std::string header = delve_test::read(DELVE_TEST_DATA "/../../include/delve/options.hpp");
   std::set<std::string> options;
   const std::regex declaration(R"(TORCH_ARG\(.*?(\w+)\)( = .*)?;)");
@@ -218,7 +218,8 @@ TEST_CASE("A filter that throws is heard at construction, and leaves no hook", "
   CHECK_FALSE(at::hasGlobalCallbacks());
 }
 
-TEST_CASE("Two trackers of one savefile leave whole files, and each tells", "[misuse][writers]") {
+TEST_CASE("Two trackers of one savefile leave whole files, and each reports the other",
+          "[misuse][writers]") {
   torch::manual_seed(40);
   const std::string savefile = fresh("one_savefile");
   Net first_net;
@@ -297,7 +298,7 @@ TEST_CASE("Scalars may come, go, be no number, and bear any name", "[misuse][wri
   CHECK(messages.empty());
 }
 
-TEST_CASE("A scalar that is named like a layer's value is told, and its column is the layer's",
+TEST_CASE("A scalar that is named like a layer's value is reported, and its column is the layer's",
           "[misuse][names]") {
   torch::manual_seed(44);
   const std::string savefile = fresh("scalar_of_a_layer");

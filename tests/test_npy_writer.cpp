@@ -413,7 +413,8 @@ TEST_CASE("A run begins where it says, and touches nothing but arrays of its own
   expect(-1);
 }
 
-TEST_CASE("Arrays that cannot be written are told once, and counted at the end", "[npy][faults]") {
+TEST_CASE("Arrays that cannot be written are reported once, and counted at the end",
+          "[npy][faults]") {
   const fs::path savefile = fresh("faults");
   Watched watched(savefile);
   watched.writer.write(record(0, {{"a", 1}, {"b", 1}}, {}));

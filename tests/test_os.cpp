@@ -209,7 +209,7 @@ TEST_CASE("A program that takes too long is killed, with what it started", "[os]
   CHECK(os::fault_of(end, "it", "0.3 s") == "it did not end within 0.3 s");
 }
 
-TEST_CASE("The system tells process, host and memory", "[os]") {
+TEST_CASE("The system reports process, host and memory", "[os]") {
   CHECK(os::process_id() > 0);
   CHECK_FALSE(os::host_name().empty());
   REQUIRE(os::available_memory());

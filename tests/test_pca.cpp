@@ -622,7 +622,7 @@ TEST_CASE("Defaults are Delve's", "[pca]") {
         "centering=false)");
 }
 
-TEST_CASE("A verbose layer tells each subspace that it finds once", "[pca]") {
+TEST_CASE("A verbose layer reports each subspace that it finds once", "[pca]") {
   std::ostringstream told;
   std::streambuf* const before = std::cerr.rdbuf(told.rdbuf());
   LinearPCA layer = trained(LinearPCA(LinearPCAOptions(2).threshold(0.9).verbose(true)),

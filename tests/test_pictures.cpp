@@ -130,7 +130,7 @@ TEST_CASE("A limit takes the first pictures of CIFAR-10 and leaves the rest unre
   CHECK(read_cifar10(folder.path(), Split::Train, 2).labels == Bytes{3, 9});
 }
 
-TEST_CASE("A bad file of CIFAR-10 is told by name, byte and what was expected", "[cifar10]") {
+TEST_CASE("A bad file of CIFAR-10 is reported by name, byte and what was expected", "[cifar10]") {
   const Folder folder;
   const std::string name = folder.file("data_batch_1.bin");
   const auto fault = [&] { return fault_of([&] { read_cifar10(folder.path(), Split::Train); }); };
@@ -191,7 +191,8 @@ TEST_CASE("A limit takes the first pictures of Fashion-MNIST", "[fashion]") {
   CHECK(pictures.pixels.size() == 3 * 32 * 32);
 }
 
-TEST_CASE("A bad file of Fashion-MNIST is told by name, byte and what was expected", "[fashion]") {
+TEST_CASE("A bad file of Fashion-MNIST is reported by name, byte and what was expected",
+          "[fashion]") {
   const Folder folder;
   const std::string pictures = folder.file(kTrainPictures);
   const std::string labels = folder.file(kTrainLabels);
@@ -284,7 +285,8 @@ TEST_CASE("A folder's data set is found by its files", "[data]") {
   CHECK(examples::find_data(path, "fashion-mnist").set.key == "fashion-mnist");
 }
 
-TEST_CASE("The pictures of each installed data set have the mean and deviation told", "[data]") {
+TEST_CASE("The pictures of each installed data set have the documented mean and deviation",
+          "[data]") {
   for (const examples::DataSet& set : examples::data_sets()) {
     if (!set.is_in(set.default_folder)) {
       WARN(set.title << " is not checked: it is not in " << set.default_folder.string());

@@ -268,7 +268,7 @@ TEST_CASE("There is a picture for each statistic and mode with data", "[plot]") 
   for (const std::string& name : files_in(folder)) CHECK(is_png(folder / name));
 }
 
-TEST_CASE("A picture grows with its layers, or has the size asked for", "[plot]") {
+TEST_CASE("A picture grows with its layers, or has the requested size", "[plot]") {
   if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("sizes");
   std::vector<delve::LayerRecord> layers;
@@ -526,7 +526,7 @@ TEST_CASE("Pictures come whole in each format, and a part of one is not whole", 
   }
 }
 
-TEST_CASE("Only the statistics asked for are drawn, and what no epoch held is told", "[plot]") {
+TEST_CASE("Only the requested statistics are drawn, and what no epoch held is reported", "[plot]") {
   if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const fs::path folder = fresh("stats");
   PlotOptions options;

@@ -223,7 +223,7 @@ TEST_CASE("Tensors are summed in their places, more than fit into one buffer", "
   CHECK(threads.calls() == ranks * (1 + 2 + 1));
 }
 
-TEST_CASE("Ranks go on together or not at all", "[ranks]") {
+TEST_CASE("Ranks continue together or not at all", "[ranks]") {
   constexpr std::size_t ranks = 3;
   for (const std::string what : {"fault", "layers", "options", "amid", "nothing"}) {
     CAPTURE(what);
@@ -464,7 +464,7 @@ TEST_CASE("A layer whose width differs is left out by name, and no other one", "
   }
 }
 
-TEST_CASE("A sum that throws is reported once, and the training goes on", "[ranks][faults]") {
+TEST_CASE("A sum that throws is reported once, and training continues", "[ranks][faults]") {
   const Parts data = batches_of(3);
   // Before the first sum, amid the second epoch's, and at its end.
   for (const std::size_t last : {0, 3, 9}) {

@@ -890,7 +890,7 @@ TEST_CASE("Series, tokens and channels last tell where their positions are", "[f
   CHECK_FALSE(row(seen, "out").is_border);
 }
 
-TEST_CASE("What a row tells besides", "[fields]") {
+TEST_CASE("What else a row holds", "[fields]") {
   // Called twice, with different fields: both.
   NetImpl twice;
   twice.add(nn::Conv1d(nn::Conv1dOptions(4, 4, 3).padding(1)));

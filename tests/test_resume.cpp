@@ -60,7 +60,7 @@ std::vector<std::string> files_below(const fs::path& folder, const std::string& 
 
 }  // namespace
 
-TEST_CASE("All writers go on with a run, and end as if it had never been broken off", "[resume]") {
+TEST_CASE("All writers resume a run, and end as if it had never been interrupted", "[resume]") {
   fs::remove_all("resume");
   std::vector<std::string> messages;
   run("resume/whole/run", 0, 4, messages);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A training that stops amid an epoch, and goes on from what save_state() wrote: to the bit what it
-// would have been.
+// A training that stops in the middle of an epoch, and resumes from what save_state() wrote: to the
+// bit what it would have been.
 
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -74,7 +74,7 @@ bool are_equal(delve::EpochRecord a, delve::EpochRecord b) {
   return archives[0].take() == archives[1].take();
 }
 
-/// How a training is stopped and gone on with: after every so many steps.
+/// How a training is stopped and resumed: after every so many steps.
 struct Stops {
   int every;
   bool by_archive = false;
@@ -82,9 +82,9 @@ struct Stops {
 
 using Tracker = std::unique_ptr<CheckLayerSat<>>;
 
-/// Saves, forgets the tracker, and goes on with a new one.
-void stop_and_go_on(Tracker& tracker, bool by_archive, std::int64_t epoch,
-                    const std::function<Tracker()>& make) {
+/// Saves, forgets the tracker, and resumes with a new one.
+void stop_and_resume(Tracker& tracker, bool by_archive, std::int64_t epoch,
+                     const std::function<Tracker()>& make) {
   if (by_archive) {
     torch::save(*tracker, "state/run.pt");
     tracker = make();
@@ -135,7 +135,7 @@ std::vector<delve::EpochRecord> train(const CheckLayerSatOptions& options, std::
       }
       if (i == 3) tracker->add_scalar("loss", step);
       if (stops && step % stops->every == stops->every - 1) {
-        stop_and_go_on(tracker, stops->by_archive, epoch, make);
+        stop_and_resume(tracker, stops->by_archive, epoch, make);
       }
     }
     records.push_back(tracker->add_saturations(/*save=*/epoch != 0));
@@ -197,7 +197,7 @@ std::string refusal(const std::string& bytes, const CheckLayerSatOptions& option
 
 }  // namespace
 
-TEST_CASE("A run that is stopped again and again goes on to the bit", "[state]") {
+TEST_CASE("A run that is stopped again and again resumes to the bit", "[state]") {
   torch::set_num_threads(1);
   for (const Case& it : cases()) {
     INFO(it.name);
@@ -216,7 +216,7 @@ TEST_CASE("A run that is stopped again and again goes on to the bit", "[state]")
   }
 }
 
-TEST_CASE("Sums in float go on to the bit, too", "[state]") {
+TEST_CASE("Sums in float continue to the bit, too", "[state]") {
   torch::manual_seed(2);
   torch::nn::Linear model(4, 40);
   CheckLayerSat<float> whole("state/run", "csv", model, quiet().stats({"cov"}));
@@ -228,7 +228,7 @@ TEST_CASE("Sums in float go on to the bit, too", "[state]") {
   CHECK(are_equal(whole.add_saturations(), broken.add_saturations()));
 }
 
-TEST_CASE("An accumulator goes on to the bit on the way of a device, too", "[state]") {
+TEST_CASE("An accumulator continues to the bit on a device's path, too", "[state]") {
   torch::set_num_threads(1);
   for (const auto* tuning : {&delve::detail::kHostTuning, &delve::detail::kDeviceTuning}) {
     for (const std::int64_t width : {3, 70, 300}) {
@@ -294,7 +294,7 @@ TEST_CASE("What was reported is not reported again, and what was said of it is k
   CHECK(tracker->problems() == problems);
 }
 
-TEST_CASE("Writers go on with the run", "[state]") {
+TEST_CASE("Writers resume the run", "[state]") {
   fs::remove_all("state/files");
   const auto run = [](const std::string& savefile, bool is_broken) {
     torch::manual_seed(5);
@@ -314,14 +314,14 @@ TEST_CASE("Writers go on with the run", "[state]") {
       if (step % 4 == 3) tracker->add_saturations();
       if (!is_broken || step != 5) continue;
       REQUIRE(tracker->save_state(savefile + ".state"));
-      model->forward(torch::randn({30, 2, 6, 6}));  // which the one that goes on never sees
+      model->forward(torch::randn({30, 2, 6, 6}));  // which the one that resumes never sees
       tracker.reset();
       const std::int64_t epoch = delve::saved_epoch(savefile + ".state");
       CHECK(epoch == 1);
       tracker = make(0);
       CHECK_THROWS_WITH(tracker->load_state(savefile + ".state"),
-                        Catch::Contains("goes on in epoch 1") &&
-                            Catch::Contains("initial_epoch(delve::saved_epoch(path))"));
+                        ContainsSubstring("resumes in epoch 1") &&
+                            ContainsSubstring("initial_epoch(delve::saved_epoch(path))"));
       tracker = make(epoch);
       tracker->load_state(savefile + ".state");
     }
@@ -359,16 +359,16 @@ TEST_CASE("A state of something else is refused by name", "[state]") {
        "saved with sample_rate 1, and this tracker has 0.5");
   says(refusal(bytes, quiet().stats({"idim"})), "stats lsat");
   says(refusal(bytes, quiet().ignore_layer_names({"wide"})), "wide");
-  CHECK_THROWS_WITH(load("state/nowhere.state"), Catch::Contains("state/nowhere.state"));
+  CHECK_THROWS_WITH(load("state/nowhere.state"), ContainsSubstring("state/nowhere.state"));
   CHECK_THROWS_WITH(delve::saved_epoch("state/nowhere.state"),
-                    Catch::Contains("state/nowhere.state"));
+                    ContainsSubstring("state/nowhere.state"));
   torch::nn::Linear linear(2, 2);
   CheckLayerSat<float> of_float("state/run", "csv", linear, quiet());
   delve_test::put("state/refused.state", bytes);
-  CHECK_THROWS_WITH(of_float.load_state("state/refused.state"), Catch::Contains("of double"));
+  CHECK_THROWS_WITH(of_float.load_state("state/refused.state"), ContainsSubstring("of double"));
   CheckLayerSat of_others("state/run", "csv", linear, quiet());
   CHECK_THROWS_WITH(of_others.load_state("state/refused.state"),
-                    Catch::Contains("layers that this tracker has not: conv, lstm, wide, head"));
+                    ContainsSubstring("layers that this tracker has not: conv, lstm, wide, head"));
 }
 
 TEST_CASE("A state that is refused changes nothing", "[state]") {
@@ -522,8 +522,8 @@ TEST_CASE("A training in a process of its own", "[.state_run]") {
                               torch::nn::Linear(30, 4));
   std::int64_t step = 0;
   torch::serialize::InputArchive archive;
-  const bool goes_on = fs::exists(path);
-  if (goes_on) {
+  const bool resumes = fs::exists(path);
+  if (resumes) {
     archive.load_from(path.string());
     torch::serialize::InputArchive model_part;
     archive.read("model", model_part);
@@ -538,7 +538,7 @@ TEST_CASE("A training in a process of its own", "[.state_run]") {
                             .sample_rate(0.5)
                             .initial_epoch(step / kKilledStepsAnEpoch)
                             .partial_epoch(delve::PartialEpoch::Drop));
-  if (goes_on) {
+  if (resumes) {
     torch::serialize::InputArchive tracker_part;
     archive.read("tracker", tracker_part);
     tracker_part >> tracker;

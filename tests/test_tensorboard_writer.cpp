@@ -289,7 +289,7 @@ TEST_CASE("A name of any bytes is a tag that protobuf takes", "[tensorboard][nam
   CHECK(events.back().values[1].tag == "größe");
 }
 
-TEST_CASE("Events that a full disk refuses are told once, and come when there is room",
+TEST_CASE("Events that a full disk refuses are reported once, and come when there is room",
           "[tensorboard][faults]") {
   if (!delve_test::has_links()) LEAVE_OUT("no link to a device that is full can be made");
   const fs::path savefile = fresh("full");

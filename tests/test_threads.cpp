@@ -302,7 +302,7 @@ TEST_CASE("Tensors are observed in many threads at once, under new names and old
   CHECK(tracker.layer_names().size() == 2 + kThreads * kTensors);
 }
 
-TEST_CASE("What goes wrong in many threads at once is told once", "[threads]") {
+TEST_CASE("What goes wrong in many threads at once is reported once", "[threads]") {
   torch::manual_seed(kSeed);
   nn::Conv2d conv(nn::Conv2dOptions(2, 3, 3));
   nn::Conv2d beside(nn::Conv2dOptions(2, 3, 3));

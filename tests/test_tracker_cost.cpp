@@ -66,7 +66,7 @@ double excess_of_chi_squared(const std::vector<double>& counts) {
 
 }  // namespace
 
-TEST_CASE("A report beside the training is the one that a report in place is", "[async]") {
+TEST_CASE("An asynchronous report equals one that waits", "[async]") {
   torch::manual_seed(1);
   for (const bool reset : {true, false}) {
     Net net;
@@ -119,7 +119,7 @@ TEST_CASE("Reports beside the training come in order, and none is left behind", 
   CHECK(threads[0] != std::this_thread::get_id());
 }
 
-TEST_CASE("Training goes on during a report, into the next epoch", "[async]") {
+TEST_CASE("Training continues during a report, into the next epoch", "[async]") {
   Net net;
   std::promise<void> go_on;
   const std::shared_future<void> may_go_on = go_on.get_future().share();
@@ -397,7 +397,7 @@ TEST_CASE("An epoch takes as many points as the one before foretells, the modes 
   CHECK(samples(fourth, "fc", Mode::Train) == 630 / 2);
 }
 
-TEST_CASE("Memory is told by layer, and is small where there is little data", "[memory]") {
+TEST_CASE("Memory is reported by layer, and is small where there is little data", "[memory]") {
   nn::Sequential net(nn::Linear(8, 1000), nn::Linear(1000, 16));
   CheckLayerSat tracker("unused", "csv", net, quiet());
   const auto bytes = [&](std::size_t layer) { return tracker.memory_usage().at(layer).second; };

@@ -288,7 +288,7 @@ TEST_CASE("Layers behind the last map are not judged where there are maps", "[ve
         "field to judge by.");
 }
 
-TEST_CASE("Without training, evaluation tells", "[verdict]") {
+TEST_CASE("Without training, evaluation is judged", "[verdict]") {
   delve::EpochRecord record = record_of({{0.5}, {0.5}, {0.5}, {0.1}});
   std::vector<delve::LayerRecord> evaluated;
   for (const delve::LayerRecord& layer : record.layers) {

@@ -290,8 +290,8 @@ class CheckLayerSat {
   /// @throws std::logic_error after close()
   bool save_state(const std::string& path);
 
-  /// Goes on from what save_state() wrote, in a tracker of the same layers and options, whose own
-  /// data is forgotten. Its writers go on from there where it was made with
+  /// Resumes from what save_state() wrote, in a tracker of the same layers and options, whose own
+  /// data is forgotten. Its writers resume there where it was made with
   ///
   ///     delve::CheckLayerSatOptions().initial_epoch(delve::saved_epoch(path))
   ///
@@ -825,7 +825,7 @@ void CheckLayerSat<Scalar>::set_state(std::string_view bytes, const std::string&
   beginning(epoch);
   if (!writers_.empty() && options().initial_epoch() != epoch) {
     throw std::invalid_argument(fmt::format(
-        "delve::CheckLayerSat::load_state: \"{}\" goes on in epoch {}, and the writers of this "
+        "delve::CheckLayerSat::load_state: \"{}\" resumes in epoch {}, and the writers of this "
         "tracker begin with epoch {}; make it with initial_epoch(delve::saved_epoch(path))",
         name, epoch, options().initial_epoch()));
   }

@@ -64,7 +64,7 @@ std::optional<std::string> gone_on(const std::string& path, const std::string& t
                                    const Action& go_on) {
   delve_test::put(path, text);
   if (!accepts(path, go_on)) {
-    require(delve_test::read(path) == text, "what cannot be gone on from stays as it was");
+    require(delve_test::read(path) == text, "what cannot be resumed stays as it was");
     return std::nullopt;
   }
   std::string written = delve_test::read(path);
