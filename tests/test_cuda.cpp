@@ -386,6 +386,31 @@ TEST_CASE("An asynchronous report on a GPU equals one that waits", "[cuda]") {
   }
 }
 
+TEST_CASE("A checkpoint resumes on the device where its sums were, and follows the model",
+          "[cuda]") {
+  if (!there_is_a_gpu()) return;
+  torch::manual_seed(11);
+  nn::Sequential model(nn::Linear(32, 70), nn::ReLU(), nn::Linear(70, 40));
+  for (const bool begins_on_gpu : {true, false}) {
+    for (const std::int64_t count : {50, 5000}) {
+      CAPTURE(begins_on_gpu, count);
+      model->to(begins_on_gpu ? torch::kCUDA : torch::kCPU);
+      CheckLayerSat<> whole("", "csv", model, quiet());
+      const torch::Tensor first = torch::randn({count, 32});
+      const torch::Tensor second = torch::randn({count, 32});
+      const torch::NoGradGuard no_grad;
+      for (int i = 0; i < 3; ++i) model->forward(begins_on_gpu ? on_gpu(first) : first);
+      REQUIRE(whole.save_state("cuda.state"));
+      CheckLayerSat<> resumed("", "csv", model, quiet());
+      resumed.load_state("cuda.state");
+      CHECK(resumed.memory_usage() == whole.memory_usage());
+      model->to(torch::kCUDA);
+      for (int i = 0; i < 3; ++i) model->forward(on_gpu(second));
+      check_same(resumed.add_saturations(), whole.add_saturations(), 1e-12);
+    }
+  }
+}
+
 TEST_CASE("A layer whose sums have no room on the GPU is reported once and left out", "[cuda]") {
   if (!there_is_a_gpu()) return;
   Messages messages;

@@ -30,8 +30,8 @@ inline namespace DELVE_ABI {}
 
 // What all parts of a program share, though shared libraries hide their symbols: registries, and
 // what a thread remembers.
-#if defined(_WIN32)
-#define DELVE_SHARED
-#else
+#if defined(__ELF__)
 #define DELVE_SHARED __attribute__((visibility("default")))
+#else
+#define DELVE_SHARED
 #endif

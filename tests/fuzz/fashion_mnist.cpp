@@ -6,7 +6,7 @@
 
 #include <algorithm>  // std::min
 
-#include <delve/detail/formats/little_endian.hpp>
+#include <delve/detail/support/little_endian.hpp>
 
 #include "fashion_mnist.hpp"
 #include "fuzz.hpp"

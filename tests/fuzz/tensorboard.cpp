@@ -10,7 +10,7 @@
 
 #include <protozero/pbf_reader.hpp>
 
-#include <delve/detail/formats/utf8.hpp>
+#include <delve/detail/support/utf8.hpp>
 #include <delve/writers/tensorboard.hpp>
 
 #include "fuzz.hpp"

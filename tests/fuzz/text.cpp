@@ -2,9 +2,9 @@
 
 // Short texts: numbers, UTF-8, names of statistics, options.
 
-#include <delve/detail/formats/utf8.hpp>
 #include <delve/detail/plot/picture_file.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/detail/support/utf8.hpp>
 #include <delve/statistics.hpp>
 #include <delve/writers/plot.hpp>
 

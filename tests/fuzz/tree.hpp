@@ -8,7 +8,7 @@
 #include <cstdint>     // std::uint16_t
 #include <filesystem>  // std::filesystem
 
-#include <delve/detail/formats/little_endian.hpp>
+#include <delve/detail/support/little_endian.hpp>
 
 #include "fuzz.hpp"
 #include "records.hpp"

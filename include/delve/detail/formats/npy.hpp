@@ -16,7 +16,7 @@
 #include <fmt/format.h>  // fmt::format
 #include <Eigen/Core>
 
-#include <delve/detail/formats/little_endian.hpp>
+#include <delve/detail/support/little_endian.hpp>
 #include <delve/version.hpp>
 
 // NumPy's file format for one array, .npy, as the documentation of numpy.lib.format has it: magic

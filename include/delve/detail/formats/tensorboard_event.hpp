@@ -14,8 +14,8 @@
 #include <protozero/types.hpp>
 
 #include <delve/detail/formats/histogram.hpp>
-#include <delve/detail/formats/utf8.hpp>
 #include <delve/detail/support/numbers.hpp>
+#include <delve/detail/support/utf8.hpp>
 #include <delve/version.hpp>
 
 // The messages that TensorBoard reads, as far as they are written here. Field numbers are those of

@@ -7,8 +7,8 @@
 #include <string>       // std::string
 #include <string_view>  // std::string_view
 
-#include <delve/detail/formats/crc32.hpp>
-#include <delve/detail/formats/little_endian.hpp>
+#include <delve/detail/support/crc32.hpp>
+#include <delve/detail/support/little_endian.hpp>
 #include <delve/version.hpp>
 
 namespace delve::DELVE_ABI::detail {

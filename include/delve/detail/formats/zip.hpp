@@ -8,9 +8,9 @@
 #include <utility>      // std::move
 #include <vector>       // std::vector
 
-#include <delve/detail/formats/crc32.hpp>
-#include <delve/detail/formats/little_endian.hpp>
-#include <delve/detail/formats/utf8.hpp>
+#include <delve/detail/support/crc32.hpp>
+#include <delve/detail/support/little_endian.hpp>
+#include <delve/detail/support/utf8.hpp>
 #include <delve/version.hpp>
 
 // A ZIP archive whose files are stored as they are, as NumPy's savez() makes its .npz. Source of

@@ -8,9 +8,9 @@
 
 #include <fmt/format.h>
 
-#include <delve/detail/formats/utf8.hpp>
 #include <delve/detail/support/numbers.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/detail/support/utf8.hpp>
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 

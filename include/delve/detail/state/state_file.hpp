@@ -9,9 +9,9 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/formats/crc32.hpp>
-#include <delve/detail/formats/little_endian.hpp>
 #include <delve/detail/os/files.hpp>
+#include <delve/detail/support/crc32.hpp>
+#include <delve/detail/support/little_endian.hpp>
 #include <delve/version.hpp>
 
 // The frame of a state: kStateBegin, the format's number (4 bytes), the content's length (8), the

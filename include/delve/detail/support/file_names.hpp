@@ -12,9 +12,9 @@
 
 #include <fmt/format.h>  // fmt::format
 
-#include <delve/detail/formats/utf8.hpp>
 #include <delve/detail/os/os.hpp>
 #include <delve/detail/support/text.hpp>
+#include <delve/detail/support/utf8.hpp>
 #include <delve/version.hpp>
 
 namespace delve::DELVE_ABI::detail {
