@@ -4,7 +4,8 @@
 // Catch2 2 or 3, whichever is installed. Include it after LibTorch: both define CHECK, and a test
 // means Catch2's.
 
-#include <string>  // std::string
+#include <cstddef>  // std::size_t
+#include <string>   // std::string
 
 #undef CHECK
 
@@ -19,3 +20,16 @@ inline auto ContainsSubstring(const std::string& text) {
   return Catch::Matchers::Contains(text);
 }
 #endif
+
+namespace delve_test {
+
+/// How often something is tried: under a sanitizer, where each takes ten times as long, less often.
+constexpr std::size_t times(std::size_t count) {
+#if defined(DELVE_TEST_SANITIZED)
+  return count / 10;
+#else
+  return count;
+#endif
+}
+
+}  // namespace delve_test

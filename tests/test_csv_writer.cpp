@@ -52,7 +52,7 @@ TEST_CASE("A table is written to the letter", "[csv]") {
 }
 
 TEST_CASE("A million layers with alike names are told apart", "[csv][names]") {
-  constexpr int count = 1'000'000;
+  constexpr auto count = static_cast<int>(delve_test::times(1'000'000));
   const std::string savefile = fresh("million");
   std::vector<delve::LayerRecord> layers;
   for (int i = 0; i < count; ++i) {

@@ -43,11 +43,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Under a sanitizer, where each takes ten times as long, there are fewer.
-#ifndef DELVE_TEST_KILLS
-#define DELVE_TEST_KILLS 500
-#endif
-
 constexpr unsigned kSeed = 20;
 const std::vector<std::string> kKeys = {"csv", "npy", "json", "tensorboard"};
 
@@ -234,7 +229,7 @@ std::size_t count_left_over(const fs::path& folder) {
 TEST_CASE("What was written survives kills, and the run ends as if there had been none",
           "[kills]") {
   constexpr int kEpochs = 20;
-  constexpr int kKills = DELVE_TEST_KILLS;
+  constexpr int kKills = delve_test::times(500);
   fs::remove_all("kills");
   const auto begin = std::chrono::steady_clock::now();
   const fs::path whole = "kills/whole/run";

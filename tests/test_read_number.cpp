@@ -113,10 +113,11 @@ TEST_CASE("Known texts are the doubles that they are, or refused", "[numbers]") 
 
 TEST_CASE("Random doubles are read back, to the bit", "[numbers]") {
   // As many as it takes where this is what reads numbers; fewer where it is not used.
-  const int count = delve::detail::has_from_chars_for_double ? 100'000 : 1'000'000;
+  const auto count =
+      delve_test::times(delve::detail::has_from_chars_for_double ? 100'000 : 1'000'000);
   std::mt19937_64 random(17);
   std::size_t wrong = 0;
-  for (int i = 0; i < count; ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     const std::uint64_t bits = random();
     double number = 0;
     std::memcpy(&number, &bits, sizeof number);
@@ -144,7 +145,7 @@ TEST_CASE("Texts of the fuzz corpus, and spoiled numbers, are read as by the sta
   std::mt19937_64 random(18);
   const std::string likely = "0123456789.eE+-naif()";
   numbers = 0;
-  for (int round = 0; round < 200'000; ++round) {
+  for (std::size_t round = 0; round < delve_test::times(200'000); ++round) {
     std::string text;
     if (round % 3 == 0) {  // few are numbers
       for (auto length = random() % 12; length > 0; --length)
@@ -161,7 +162,7 @@ TEST_CASE("Texts of the fuzz corpus, and spoiled numbers, are read as by the sta
     REQUIRE(read == bits_of(reference(text)));
     if (read != "refused") ++numbers;
   }
-  CHECK(numbers > 50'000);
+  CHECK(numbers > delve_test::times(50'000));
 }
 
 TEST_CASE("A number half-way between two doubles is read as the even one", "[numbers]") {

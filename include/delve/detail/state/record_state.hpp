@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>  // std::size_t
 #include <cstdint>  // std::int64_t
 #include <memory>   // std::make_shared
 #include <utility>  // std::move
