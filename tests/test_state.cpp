@@ -585,9 +585,10 @@ TEST_CASE("A training that is killed again and again ends as one that never was"
   REQUIRE_FALSE(table.empty());
 
   const char* given = std::getenv("DELVE_STATE_KILLS");  // NOLINT(concurrency-mt-unsafe)
-  const int wanted = given != nullptr ? std::atoi(given) : static_cast<int>(delve_test::times(20));
+  const int wanted =
+      given != nullptr ? std::atoi(given) : std::max(8, static_cast<int>(delve_test::times(20)));
   std::mt19937 random(10);
-  std::uniform_real_distribution<double> after(0.3, 1.0);
+  std::uniform_real_distribution<double> after(0.5, 1.0);
   int kills = 0;
   int amid = 0;  // of a training that had saved something
   for (int run = 0; kills < wanted; ++run) {
