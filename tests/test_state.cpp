@@ -344,6 +344,7 @@ TEST_CASE("A state of something else is refused by name", "[state]") {
   };
   says(refusal("no state at all"), "no state that save_state() wrote");
   says(refusal(""), "no state that save_state() wrote");
+  says(refusal(delve::detail::framed_state("short")), "its content contradicts itself");
   for (const std::size_t size :
        {std::size_t{13}, std::size_t{25}, bytes.size() / 2, bytes.size() - 1}) {
     says(refusal(bytes.substr(0, size)), "cut off");

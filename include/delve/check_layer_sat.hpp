@@ -32,10 +32,10 @@
 #include <delve/detail/probes/labelled_batch.hpp>
 #include <delve/detail/ranks/epoch_sums.hpp>
 #include <delve/detail/ranks/rank_group.hpp>
-#include <delve/detail/state/state_archive.hpp>
 #include <delve/detail/state/state_file.hpp>
 #include <delve/detail/state/tracker_state.hpp>
 #include <delve/detail/sums/memory.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/detail/tracking/epoch_review.hpp>
 #include <delve/detail/tracking/layer_choice.hpp>
 #include <delve/detail/tracking/mode_guard.hpp>
@@ -792,10 +792,9 @@ bool CheckLayerSat<Scalar>::save_state(const std::string& path) {
     detail::replace_file(path, state());
     return true;
   } catch (const std::exception& error) {
-    const std::string_view reason(error.what());
     observation_->problems.tell_once(
         "save_state", fmt::format("save_state(\"{}\"): {}; the file is as it was", path,
-                                  reason.substr(0, reason.find('\n'))));
+                                  detail::first_line(error.what())));
     return false;
   }
 }
@@ -820,9 +819,7 @@ template <typename Scalar>
 void CheckLayerSat<Scalar>::set_state(std::string_view bytes, const std::string& name) {
   wait();
   const std::string_view content = detail::content_of_state(bytes, name);
-  detail::StateReader beginning(content);
-  std::int64_t epoch = 0;
-  beginning(epoch);
+  const std::int64_t epoch = detail::epoch_in(content, name);
   if (!writers_.empty() && options().initial_epoch() != epoch) {
     throw std::invalid_argument(fmt::format(
         "delve::CheckLayerSat::load_state: \"{}\" resumes in epoch {}, and the writers of this "
@@ -839,9 +836,8 @@ void CheckLayerSat<Scalar>::set_state(std::string_view bytes, const std::string&
     const std::lock_guard<std::mutex> lock_of_last(last_mutex_);
     last_ = std::move(run.last);
   } catch (const std::exception& error) {
-    const std::string_view reason(error.what());
     throw std::runtime_error(
-        fmt::format("delve: \"{}\": {}", name, reason.substr(0, reason.find('\n'))));
+        fmt::format("delve: \"{}\": {}", name, detail::first_line(error.what())));
   }
 }
 
@@ -894,12 +890,11 @@ bool CheckLayerSat<Scalar>::with_ranks(const Action& action) {
                     error.what()));
   } catch (const std::exception& error) {  // of the program's function, or for lack of memory
     ranks_.give_up();
-    const std::string_view reason(error.what());
     observation_->problems.tell_once(
         "ranks failed",
         fmt::format("sum_over_ranks: {}; it is not called again, and this rank reports its own "
                     "data from here on, with a scalar \"own-rank\"",
-                    reason.substr(0, reason.find('\n'))));
+                    detail::first_line(error.what())));
   }
   return false;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>    // std::int64_t
-#include <stdexcept>  // std::runtime_error
-#include <string>     // std::string
+#include <cstdint>      // std::int64_t
+#include <stdexcept>    // std::runtime_error
+#include <string>       // std::string
+#include <string_view>  // std::string_view
 
 #include <fmt/format.h>  // fmt::format
 
@@ -13,19 +14,29 @@
 
 namespace delve::DELVE_ABI {
 
+namespace detail {
+
+/// What the content of a state begins with.
+/// @param name of the file, for messages
+inline std::int64_t epoch_in(std::string_view content, std::string_view name) {
+  StateReader archive(content);
+  std::int64_t epoch = 0;
+  try {
+    archive(epoch);
+  } catch (const StateFault& fault) {
+    throw std::runtime_error(fmt::format("delve: \"{}\": {}", name, fault.what()));
+  }
+  return epoch;
+}
+
+}  // namespace detail
+
 /// The epoch that was under way when CheckLayerSat::save_state() wrote this file, for
 /// CheckLayerSatOptions::initial_epoch. Reads and checks the whole file.
 /// @throws std::runtime_error where it cannot be read, is spoilt, or of another format; it names it
 inline std::int64_t saved_epoch(const std::string& path) {
   const std::string bytes = detail::read_state_file(path);
-  detail::StateReader archive(detail::content_of_state(bytes, path));
-  std::int64_t epoch = 0;
-  try {
-    archive(epoch);
-  } catch (const detail::StateFault& fault) {
-    throw std::runtime_error(fmt::format("delve: \"{}\": {}", path, fault.what()));
-  }
-  return epoch;
+  return detail::epoch_in(detail::content_of_state(bytes, path), path);
 }
 
 }  // namespace delve::DELVE_ABI

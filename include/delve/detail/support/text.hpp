@@ -131,4 +131,9 @@ inline bool is_before(std::string_view a, std::string_view b) {
                      where_the_others_are);
 }
 
+/// LibTorch's messages go on with a stack trace, and differ in it.
+[[nodiscard]] inline std::string_view first_line(std::string_view message) {
+  return message.substr(0, message.find('\n'));
+}
+
 }  // namespace delve::DELVE_ABI::detail

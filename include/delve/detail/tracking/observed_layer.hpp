@@ -31,6 +31,7 @@
 #include <delve/detail/sums/tuning.hpp>
 #include <delve/detail/sums/waiting_memory.hpp>
 #include <delve/detail/support/random_bits.hpp>
+#include <delve/detail/support/text.hpp>
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/detail/tracking/drift.hpp>
 #include <delve/detail/tracking/measurement.hpp>
@@ -721,8 +722,7 @@ ProbeMeasurement ObservedLayer<Scalar>::measured(const ProbeEpoch<Scalar>& probe
 
 template <typename Scalar>
 void ObservedLayer<Scalar>::tell_once(std::string_view consequence, std::string_view what) const {
-  // LibTorch's messages go on with a stack trace, and differ in it.
-  const std::string_view reason = what.substr(0, what.find('\n'));
+  const std::string_view reason = first_line(what);
   observation_->problems.tell_once(fmt::format("{} {}", consequence, name_),
                                    fmt::format("{}: {}: {}", name_, consequence, reason));
 }
