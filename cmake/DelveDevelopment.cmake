@@ -8,7 +8,7 @@ option(DELVE_PRECOMPILE "Compile LibTorch's headers once for all tests and examp
        ${DELVE_TOP_LEVEL})
 set(DELVE_TEST_OPTIMIZATION "-O1" CACHE STRING
     "How tests and examples are optimised in a Release build: -O3 takes twice as long to compile. \
-With -O1, tests that spend their time in LibTorch are not optimised at all.")
+With -O1, those that spend their time in LibTorch are not optimised at all.")
 set(DELVE_SANITIZE "" CACHE STRING "Sanitizers for tests and examples, as for -fsanitize=")
 
 add_library(delve_flags INTERFACE)
@@ -94,10 +94,10 @@ target_link_libraries(delve_compiled_once PRIVATE delve_full delve_quick)
 add_library(delve_compiled_writers OBJECT EXCLUDE_FROM_ALL "${CMAKE_CURRENT_LIST_DIR}/compiled_writers.cpp")
 target_link_libraries(delve_compiled_writers PRIVATE delve_plain delve_quick)
 delve_add_precompiled(delve_precompiled HEADERS <torch/torch.h> <Eigen/Dense> <fmt/format.h>
-                      <delve/delve.hpp> "${delve_once}.hpp" LIBRARIES delve_full delve_quick)
+                      <delve/delve.hpp> "${delve_once}.hpp" LIBRARIES delve_full delve_quickest)
 
 # delve_program(NAME SOURCE... [OPTIMIZED | TEST] [LIBRARIES ...]): a program that uses LibTorch;
-# OPTIMIZED: as the build type says, and by itself; TEST: with what tests include precompiled.
+# OPTIMIZED: as the build type says, and by itself; TEST: with what tests link.
 function(delve_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMIZED;TEST" "" "LIBRARIES")
   if(arg_OPTIMIZED)
@@ -106,12 +106,9 @@ function(delve_program name)
     return()
   endif()
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE delve_full delve_compiled_once ${arg_LIBRARIES})
+  target_link_libraries(${name} PRIVATE delve_full delve_compiled_once delve_quickest ${arg_LIBRARIES})
   if(arg_TEST)
-    target_link_libraries(${name} PRIVATE delve_test delve_quickest)
-    delve_precompile(${name} delve_precompiled_tests)
-  else()
-    target_link_libraries(${name} PRIVATE delve_quick)
-    delve_precompile(${name} delve_precompiled)
+    target_link_libraries(${name} PRIVATE delve_test)
   endif()
+  delve_precompile(${name} delve_precompiled)
 endfunction()

@@ -19,6 +19,8 @@
 #include "catch.hpp"
 #include "tracker.hpp"
 
+namespace test_check_layer_sat {
+
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
 using delve::EpochRecord;
@@ -466,3 +468,5 @@ TEST_CASE("Layers run in several threads at once", "[tracker][threads]") {
   CHECK(find(record, "fc", Mode::Train)->samples == 8 * 20 * 5);
   CHECK(find(record, "conv", Mode::Train)->samples == 8 * 20 * 5 * 16);
 }
+
+}  // namespace test_check_layer_sat

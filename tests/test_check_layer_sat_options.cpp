@@ -11,6 +11,8 @@
 #include "catch.hpp"
 #include "tracker.hpp"
 
+namespace test_check_layer_sat_options {
+
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
 using delve::EpochRecord;
@@ -287,3 +289,5 @@ TEST_CASE("The interval meets no pattern of calls that repeat within a step",
   CHECK(mean_idim(3, delve::LogSampling::Every, 1) < 4);
   CHECK(mean_idim(6, delve::LogSampling::Every, 1) < 4);
 }
+
+}  // namespace test_check_layer_sat_options

@@ -11,6 +11,8 @@
 #include "records.hpp"
 #include "system.hpp"
 
+namespace test_console_writer {
+
 using delve::ConsoleWriter;
 using delve::Mode;
 using delve::Status;
@@ -190,3 +192,5 @@ TEST_CASE("Layers without data are named below the table, long names shortened",
   CHECK_THAT(out.str(), ContainsSubstring("x.weights") && ContainsSubstring("…") &&
                             !ContainsSubstring(std::string(41, 'x')));
 }
+
+}  // namespace test_console_writer

@@ -14,6 +14,8 @@
 #include "catch.hpp"
 #include "reference_covariance.hpp"
 
+namespace test_covariance {
+
 using delve::Covariance;
 using delve::Products;
 using delve_test::random_rows;
@@ -524,3 +526,5 @@ TEST_CASE("A matrix that is not finite has no eigenvalues", "[eigenvalues]") {
   REQUIRE(values);
   CHECK((*values - Eigen::Vector4d(1, 2, 3, 4)).norm() < 1e-12);
 }
+
+}  // namespace test_covariance

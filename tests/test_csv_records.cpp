@@ -12,7 +12,10 @@
 #include <delve/read_table.hpp>
 
 #include "catch.hpp"
+#include "data.hpp"
 #include "records.hpp"
+
+namespace test_csv_records {
 
 using delve::EpochRecord;
 using delve::Mode;
@@ -23,8 +26,6 @@ using delve_test::record;
 namespace fs = std::filesystem;
 
 namespace {
-
-const std::string kData = DELVE_TEST_DATA;
 
 /// All that a record holds, as text: for a comparison that shows what differs.
 std::string text_of(const EpochRecord& record) {
@@ -64,7 +65,7 @@ TEST_CASE("What the CSV writer wrote is read back as it was", "[csv-records]") {
 
 TEST_CASE("A layer without a value in a row, and a mode without a layer, are left out",
           "[csv-records]") {
-  const auto records = records_from_csv(read(kData + "/golden.csv"), "golden.csv");
+  const auto records = records_from_csv(read(delve_test::data("golden.csv")), "golden.csv");
   REQUIRE(records.size() == 2);
   CHECK(text_of(records[0]) ==
         "epoch 0\naccuracy = 0.25\ntrain features-0 lsat saturation = 0.875\n"
@@ -78,7 +79,7 @@ TEST_CASE("A layer without a value in a row, and a mode without a layer, are lef
 }
 
 TEST_CASE("Every statistic of a table of Delve has its name", "[csv-records]") {
-  const std::string path = kData + "/reference/mlp_all_stats/expected.csv";
+  const std::string path = delve_test::data("reference/mlp_all_stats/expected.csv");
   const auto records = records_from_csv(read(path), path);
   REQUIRE(records.size() == 2);
   for (const EpochRecord& each : records) {
@@ -202,3 +203,5 @@ TEST_CASE("A cell that is no number is named by line, column and what it holds",
                                       "\"train-saturation_fc\": \"0,25\" is not a number"));
   CHECK_THROWS_WITH(delve::read_table("bad_cells/none.csv"), ContainsSubstring("there is no file"));
 }
+
+}  // namespace test_csv_records

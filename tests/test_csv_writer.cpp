@@ -13,8 +13,11 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "data.hpp"
 #include "records.hpp"
 #include "system.hpp"
+
+namespace test_csv_writer {
 
 using delve::CsvOptions;
 using delve::CsvWriter;
@@ -48,7 +51,7 @@ TEST_CASE("A table is written to the letter", "[csv]") {
       record(1, {{"accuracy", 1.0 / 3}, {"loss", 2}},
              {layer("features-0", Mode::Train, {1, 8}), layer("fc", Mode::Train, {0, 0})}));
   writer.close();
-  CHECK(read(savefile + ".csv") == read(std::string(DELVE_TEST_DATA) + "/golden.csv"));
+  CHECK(read(savefile + ".csv") == read(delve_test::data("golden.csv")));
 }
 
 TEST_CASE("A million layers with alike names are told apart", "[csv][names]") {
@@ -248,7 +251,7 @@ TEST_CASE("A table edited by hand is resumed, or refused with its line", "[csv][
 
 TEST_CASE("A table that Delve left is resumed, to the letter", "[csv][resume]") {
   for (const std::string run : {"mlp_all_stats", "cnn_mean", "lstm_last_timestep"}) {
-    const std::string text = read(DELVE_TEST_DATA "/reference/" + run + "/expected.csv");
+    const std::string text = read(delve_test::data("reference/" + run + "/expected.csv"));
     REQUIRE_FALSE(text.empty());
     const std::string savefile = fresh("delve");
     put(savefile + ".csv", text);
@@ -363,3 +366,5 @@ TEST_CASE("A table behind a symbolic link is written where it points, with its p
   REQUIRE(messages.size() == 1);
   CHECK_THAT(messages[0], ContainsSubstring("round.csv"));
 }
+
+}  // namespace test_csv_writer

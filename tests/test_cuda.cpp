@@ -27,6 +27,8 @@
 #include "reference_covariance.hpp"
 #include "tracker.hpp"
 
+namespace test_cuda {
+
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
 using delve::Covariance;
@@ -492,3 +494,5 @@ TEST_CASE("PCA layers on a GPU project as they do on the host", "[cuda]") {
   for (int i = 0; i < 4; ++i) layer->forward(batch);
   CHECK(gpu.is_busy());
 }
+
+}  // namespace test_cuda

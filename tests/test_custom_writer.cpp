@@ -15,6 +15,8 @@
 #include "custom_writer.hpp"
 #include "tracker.hpp"
 
+namespace test_custom_writer {
+
 namespace {
 
 using delve::Mode;
@@ -65,3 +67,5 @@ TEST_CASE("The custom writer gets what the tracker reports", "[custom_writer]") 
 }
 
 }  // namespace
+
+}  // namespace test_custom_writer

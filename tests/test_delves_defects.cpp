@@ -18,6 +18,8 @@
 #include "records.hpp"
 #include "tracker.hpp"
 
+namespace test_delves_defects {
+
 using delve::CheckLayerSat;
 using delve::EpochRecord;
 using delve::Mode;
@@ -230,3 +232,5 @@ TEST_CASE("Names of layers say nothing about their mode", "[defect36][defect37]"
   CHECK(records[0].layers[1].layer == "a_train_eval");
   CHECK(records[0].layers[1].mode == Mode::Train);
 }
+
+}  // namespace test_delves_defects

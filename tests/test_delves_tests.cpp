@@ -20,6 +20,8 @@
 #include "records.hpp"
 #include "tracker.hpp"
 
+namespace test_delves_tests {
+
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
 using delve::EpochRecord;
@@ -205,3 +207,5 @@ TEST_CASE("LSTM saturation runs with the embedded sample", "[delve][lstm]") {
   record = tracker.add_saturations();
   CHECK(record.layers.at(0).arrays.at(0).array->rows() == 4);
 }
+
+}  // namespace test_delves_tests

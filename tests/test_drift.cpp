@@ -17,6 +17,8 @@
 #include "reference_covariance.hpp"
 #include "tracker.hpp"
 
+namespace test_drift {
+
 using delve::CheckLayerSat;
 using delve::EpochRecord;
 using delve::is_missing;
@@ -306,3 +308,5 @@ TEST_CASE("Drift takes d² numbers a mode, where it is requested, and says so", 
   CHECK(bytes({"lsat"}) == 0);
   CHECK(bytes({"drift"}) == 500 * 500 * 4);
 }
+
+}  // namespace test_drift

@@ -17,6 +17,8 @@
 #include "catch.hpp"
 #include "tracker.hpp"
 
+namespace test_eigenvalues {
+
 using delve::approximate_eigenvalues;
 using delve::Spectrum;
 using delve::symmetric_eigenvalues;
@@ -162,3 +164,5 @@ TEST_CASE("What is not finite has no eigenvalues", "[eigenvalues]") {
   CHECK_FALSE(symmetric_eigenvalues(bad));
   CHECK(approximate_eigenvalues(torch::zeros({3, 3}, torch::kDouble))->values.isZero());
 }
+
+}  // namespace test_eigenvalues

@@ -30,6 +30,8 @@
 #include "small_disk.hpp"
 #include "system.hpp"
 
+namespace test_faults {
+
 using delve::Mode;
 using delve_test::layer;
 using delve_test::put;
@@ -294,3 +296,5 @@ TEST_CASE("A folder in a file's place keeps one writer from its work, and no oth
     CHECK(run.messages(key).size() == (key == blocked ? 1 : 0));
   }
 }
+
+}  // namespace test_faults

@@ -28,6 +28,8 @@
 #include "catch.hpp"
 #include "tracker.hpp"
 
+namespace test_faulty_data {
+
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
 using delve::EpochRecord;
@@ -766,3 +768,5 @@ TEST_CASE("No statistic throws out of a report, whatever the sums are", "[faults
   };
   CHECK(std::count_if(messages.begin(), messages.end(), is_told) == 1);
 }
+
+}  // namespace test_faulty_data

@@ -10,6 +10,8 @@
 
 #include "catch.hpp"
 
+namespace test_features {
+
 using delve::ConvMethod;
 using delve::data_matrix;
 using delve::FeatureOptions;
@@ -240,3 +242,5 @@ TEST_CASE("A series is taken whole, or timestep by timestep", "[features][lstm]"
     CHECK(torch::equal(series_rows(lstm, input, TimeseriesMethod::EveryTimestep), series));
   }
 }
+
+}  // namespace test_features

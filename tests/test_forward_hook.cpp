@@ -16,6 +16,8 @@
 #include "catch.hpp"
 #include "events.hpp"
 
+namespace test_forward_hook {
+
 using delve::ForwardCall;
 using delve::register_forward_hook;
 using delve_test::Events;
@@ -853,3 +855,5 @@ TEST_CASE("What cannot be hooked is refused with what can", "[hook][misuse]") {
                   std::invalid_argument);
   CHECK_FALSE(at::hasGlobalCallbacks());
 }
+
+}  // namespace test_forward_hook

@@ -18,6 +18,8 @@
 #include "catch.hpp"
 #include "records.hpp"
 
+namespace test_html_writer {
+
 using delve::HtmlOptions;
 using delve::HtmlWriter;
 using delve::Mode;
@@ -299,3 +301,5 @@ TEST_CASE("A page that cannot be written is reported once, and the next one may 
   html.writer.write(tailed(2));
   CHECK(data_of(delve_test::read(folder / "run.html"))["series"][0]["epochs"].size() == 3);
 }
+
+}  // namespace test_html_writer

@@ -16,6 +16,8 @@
 #include "records.hpp"
 #include "system.hpp"
 
+namespace test_json_writer {
+
 using delve::JsonOptions;
 using delve::JsonWriter;
 using delve::Mode;
@@ -268,10 +270,12 @@ TEST_CASE("JSON for a savefile without a name, or below a file, is refused", "[j
   CHECK_THROWS_AS(JsonWriter(savefile + "/run"), std::runtime_error);
 }
 
-TEST_CASE("The writer is known by its key where its header is included", "[json]") {
+TEST_CASE("The writer of JSON lines is known by its key where its header is included", "[json]") {
   for (const std::string key : {"json"}) {
     const auto writers = delve::WriterList(key).make({"json/by_key", 0, {}});
     REQUIRE(writers.size() == 1);
     CHECK(std::dynamic_pointer_cast<delve::JsonWriter>(writers[0]) != nullptr);
   }
 }
+
+}  // namespace test_json_writer

@@ -35,6 +35,8 @@
 #include "event_files.hpp"
 #include "records.hpp"
 
+namespace test_kills {
+
 using delve::Mode;
 using delve_test::layer;
 using delve_test::read;
@@ -301,3 +303,5 @@ TEST_CASE("What was written survives kills, and the run ends as if there had bee
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   CHECK(inside >= kKills / 10);
 }
+
+}  // namespace test_kills

@@ -17,6 +17,8 @@
 #include "events.hpp"
 #include "tracker.hpp"
 
+namespace test_layer_kinds {
+
 using delve::CheckLayerSat;
 using delve::Mode;
 using delve::register_forward_hook;
@@ -514,3 +516,5 @@ TEST_CASE("Tensors that no module gives are observed by name", "[kinds][observe]
   tracker.close();
   CHECK_THROWS_AS(tracker.observe("residual", a, Mode::Train), std::logic_error);
 }
+
+}  // namespace test_layer_kinds

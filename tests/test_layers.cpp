@@ -10,6 +10,8 @@
 
 #include "catch.hpp"
 
+namespace test_layers {
+
 namespace nn = torch::nn;
 
 namespace {
@@ -88,3 +90,5 @@ TEST_CASE("No module is no model", "[layers]") {
   CHECK_THROWS_AS(delve::find_layers(nn::Sequential(nullptr)), std::invalid_argument);
   CHECK(delve::find_layers(std::vector<delve::NamedModule>()).empty());
 }
+
+}  // namespace test_layers

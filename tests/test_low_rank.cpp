@@ -18,6 +18,8 @@
 #include "catch.hpp"
 #include "tracker.hpp"
 
+namespace test_low_rank {
+
 using delve::Covariance;
 using delve::low_rank;
 using delve::Subspace;
@@ -321,3 +323,5 @@ TEST_CASE("What cannot be narrowed is refused with the reason", "[low_rank][misu
     CHECK_THROWS_WITH(low_rank(layer, bad), ContainsSubstring("delve::low_rank: space: "));
   }
 }
+
+}  // namespace test_low_rank

@@ -25,8 +25,11 @@
 #include <delve/writers/tensorboard.hpp>
 
 #include "catch.hpp"
+#include "data.hpp"
 #include "records.hpp"
 #include "tracker.hpp"
+
+namespace test_misuse {
 
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
@@ -182,7 +185,7 @@ TEST_CASE("Every option out of its range is refused by name, value and range",
 }
 
 TEST_CASE("Every option is in this test", "[misuse][options]") {
-  const std::string header = delve_test::read(DELVE_TEST_DATA "/../../include/delve/options.hpp");
+  const std::string header = delve_test::read(delve_test::data("../../include/delve/options.hpp"));
   std::set<std::string> options;
   const std::regex declaration(R"(TORCH_ARG\(.*?(\w+)\)( = .*)?;)");
   for (std::sregex_iterator it(header.begin(), header.end(), declaration), end; it != end; ++it) {
@@ -435,3 +438,5 @@ TEST_CASE("Thousands of layers with alike names are told apart", "[misuse][names
   const auto table = delve::detail::parse_csv(delve_test::read(savefile + ".csv"), "table");
   CHECK(table.header.size() == count + 1);
 }
+
+}  // namespace test_misuse

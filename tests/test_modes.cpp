@@ -24,6 +24,8 @@
 #include "catch.hpp"
 #include "tracker.hpp"
 
+namespace test_modes {
+
 using delve::CheckLayerSat;
 using delve::EpochRecord;
 using delve::Mode;
@@ -176,3 +178,5 @@ TEST_CASE("All files carry the names of modes, and are read back with them", "[m
   CHECK(again[3].layers[1].mode == Mode("acting"));
   CHECK(again[3].layers[1].values[0].value == 1);
 }
+
+}  // namespace test_modes

@@ -18,6 +18,8 @@
 #include "catch.hpp"
 #include "tracker.hpp"
 
+namespace test_noise_floor {
+
 using delve::Covariance;
 using delve::Products;
 using delve::Spectrum;
@@ -138,3 +140,5 @@ TEST_CASE("A threshold near 1 makes products float64, and says so once", "[noise
   CHECK(said("lsat@0.9999") == 0);
   CHECK(said("logdet") == 0);  // which needs them anyway
 }
+
+}  // namespace test_noise_floor

@@ -22,6 +22,8 @@
 #include "records.hpp"
 #include "system.hpp"
 
+namespace test_npy_writer {
+
 using delve::Mode;
 using delve::NpyOptions;
 using delve::NpyWriter;
@@ -543,3 +545,5 @@ TEST_CASE("A savefile without a name, or that is a file, is refused", "[npy][mis
   put(savefile, "a file");
   CHECK_THROWS_AS(NpyWriter(savefile.string()), std::runtime_error);
 }
+
+}  // namespace test_npy_writer

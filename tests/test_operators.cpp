@@ -18,6 +18,8 @@
 #include "reference_covariance.hpp"
 #include "tracker.hpp"
 
+namespace test_operators {
+
 using delve::LayerFamily;
 using delve::Mode;
 using delve::detail::kDeviceTuning;
@@ -214,3 +216,5 @@ TEST_CASE("Layers for which no memory is left wait less, and count the same", "[
   }
   CHECK(layers.memory_left() == kDeviceTuning.waiting_bytes);
 }
+
+}  // namespace test_operators

@@ -28,6 +28,8 @@
 #include "records.hpp"
 #include "system.hpp"
 
+namespace test_os {
+
 namespace os = delve::detail;
 namespace fs = std::filesystem;
 using delve_test::record;
@@ -240,3 +242,5 @@ TEST_CASE("Arguments come to a program as they were", "[os][process]") {
   }
 }
 #endif
+
+}  // namespace test_os

@@ -16,7 +16,10 @@
 
 #include "autocast.hpp"
 #include "catch.hpp"
+#include "data.hpp"
 #include "npy.hpp"
+
+namespace test_pca {
 
 using delve::Conv2dPCA;
 using delve::Conv2dPCAOptions;
@@ -25,7 +28,7 @@ using delve::LinearPCAOptions;
 
 namespace {
 
-const std::filesystem::path kReference = std::filesystem::path(DELVE_TEST_DATA) / "reference";
+const std::filesystem::path kReference = delve_test::data("reference");
 
 /// Correlated rows whose variances fall from 1 to 10⁻⁴, about a mean.
 torch::Tensor random_rows(std::int64_t count, std::int64_t width, double mean = 0) {
@@ -652,3 +655,5 @@ TEST_CASE("Autocast and inference mode around it leave the sums as they are", "[
   layer->forward(rows);
   CHECK(layer->samples() == 180);
 }
+
+}  // namespace test_pca

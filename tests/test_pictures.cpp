@@ -18,6 +18,8 @@
 #include "catch.hpp"
 #include "data_sets.hpp"
 
+namespace test_pictures {
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -314,3 +316,5 @@ TEST_CASE("The pictures of each installed data set have the documented mean and 
 }
 
 }  // namespace
+
+}  // namespace test_pictures

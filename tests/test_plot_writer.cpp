@@ -24,6 +24,8 @@
 #include "records.hpp"
 #include "system.hpp"
 
+namespace test_plot_writer {
+
 using delve::Mode;
 using delve::PictureFormat;
 using delve::PlotOptions;
@@ -180,6 +182,7 @@ TEST_CASE("The picture of a probe has the saturation of its mode behind it", "[p
 
 TEST_CASE("The picture of drift has its noise floor behind it, and a heat map of its own",
           "[plot]") {
+  if (delve::detail::on_windows) LEAVE_OUT("there is no gnuplot, and no shell in its place");
   const auto drifting = [](const std::string& name, double drift, double floor) {
     delve::LayerRecord it = layer(name, Mode::Train, {0.5});
     for (const auto& [stat, quantity, value] :
@@ -853,3 +856,5 @@ TEST_CASE("The user's environment changes no picture", "[plot][environment]") {
   }
 #endif
 }
+
+}  // namespace test_plot_writer

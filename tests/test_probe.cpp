@@ -23,6 +23,8 @@
 #include "reference_probe.hpp"
 #include "tracker.hpp"
 
+namespace test_probe {
+
 using delve::Covariance;
 using delve::is_missing;
 using delve::Probe;
@@ -423,3 +425,5 @@ TEST_CASE("What a probe cannot do is refused by name", "[probe]") {
   CHECK(fault(ProbeOptions().classes(3).shrinkage(1.5)).find("shrinkage is 1.5") !=
         std::string::npos);
 }
+
+}  // namespace test_probe

@@ -28,6 +28,8 @@
 #include "thread_ranks.hpp"
 #include "tracker.hpp"
 
+namespace test_ranks {
+
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
 using delve::Covariance;
@@ -640,3 +642,5 @@ TEST_CASE("Without fit_probes() the probes of the epoch before are tried, which 
   }
   CHECK(told == 1);
 }
+
+}  // namespace test_ranks

@@ -24,8 +24,11 @@
 #include <delve/detail/support/text.hpp>
 
 #include "catch.hpp"
+#include "data.hpp"
 #include "records.hpp"
 #include "system.hpp"
+
+namespace test_read_number {
 
 using delve::detail::double_in;
 
@@ -59,8 +62,7 @@ std::string bits_of(const std::optional<double>& number) {
 /// The texts of a fuzz corpus: its files, and the cells of them.
 std::set<std::string> corpus() {
   std::set<std::string> texts;
-  const std::filesystem::path folder =
-      std::filesystem::path(DELVE_TEST_DATA) / ".." / "fuzz/corpus";
+  const std::filesystem::path folder = delve_test::data("../fuzz/corpus");
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (!entry.is_regular_file()) continue;
     const std::string bytes = delve_test::read(entry.path().string());
@@ -184,3 +186,5 @@ TEST_CASE("A number half-way between two doubles is read as the even one", "[num
     CHECK(bits_of(read) == bits_of(reference(text)));
   }
 }
+
+}  // namespace test_read_number

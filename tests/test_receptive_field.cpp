@@ -29,10 +29,13 @@
 
 #include "autocast.hpp"
 #include "catch.hpp"
+#include "data.hpp"
 #include "records.hpp"
 #include "resnet.hpp"
 #include "tracker.hpp"
 #include "vgg.hpp"
+
+namespace test_receptive_field {
 
 using delve::AxisField;
 using delve::LayerField;
@@ -805,8 +808,7 @@ TEST_CASE("Models of every form are taken", "[fields]") {
   CHECK(ranges(receptive_fields(constant, input).layers.at(0)) == expected);
   CHECK(receptive_fields(holder, input).layers[0].layer == "Conv2d");
   for (const std::string file : {"scripted", "traced"}) {
-    torch::jit::Module script =
-        torch::jit::load(std::string(DELVE_TEST_DATA) + "/script/" + file + ".pt");
+    torch::jit::Module script = torch::jit::load(delve_test::data("script/" + file + ".pt"));
     const ReceptiveFields fields = receptive_fields(script, torch::randn({2, 3, 8, 8}));
     CAPTURE(file);
     CHECK(fields.layers.at(0).layer == "first");
@@ -1240,3 +1242,5 @@ TEST_CASE("Where there are no fields, that is reported once", "[fields][tracker]
         "receptive_field: what aten::sort reads is not known, and so no receptive "
         "field of layer1 and what follows");
 }
+
+}  // namespace test_receptive_field

@@ -15,7 +15,10 @@
 #include <delve/writers/npy.hpp>
 
 #include "catch.hpp"
+#include "data.hpp"
 #include "records.hpp"
+
+namespace test_reconstruct {
 
 using delve::EpochRecord;
 using delve::LayerRecord;
@@ -128,7 +131,7 @@ TEST_CASE("Statistics at any threshold come from the stored covariances", "[reco
 }
 
 TEST_CASE("A tree of Delve's own gives the numbers that Delve makes of it", "[reconstruct]") {
-  const fs::path reference = fs::path(DELVE_TEST_DATA) / "reference" / "npy_writer";
+  const fs::path reference = delve_test::data("reference/npy_writer");
   const std::string text =
       delve_test::read((reference / "reconstructed_threshold_090.csv").string());
   const delve::detail::CsvTable expected = delve::detail::parse_csv(text, "expected");
@@ -263,3 +266,5 @@ TEST_CASE("Names are ordered as people count", "[reconstruct]") {
   CHECK(is_before("x007", "x7"));
   CHECK_FALSE(is_before("x7", "x007"));
 }
+
+}  // namespace test_reconstruct

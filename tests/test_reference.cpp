@@ -13,14 +13,17 @@
 #include <delve/check_layer_sat.hpp>
 
 #include "catch.hpp"
+#include "data.hpp"
 #include "npy.hpp"
 #include "tracker.hpp"
+
+namespace test_reference {
 
 namespace {
 
 using delve::CheckLayerSatOptions;
 
-const std::filesystem::path kReference = std::filesystem::path(DELVE_TEST_DATA) / "reference";
+const std::filesystem::path kReference = delve_test::data("reference");
 
 torch::nn::Sequential make_mlp() {
   return torch::nn::Sequential(torch::nn::Linear(20, 48), torch::nn::ReLU(),
@@ -186,3 +189,5 @@ TEMPLATE_TEST_CASE("A recurrent network's numbers are Delve's", "[reference]", f
       "lstm_timestepwise", Lstm(), "lstm.1",
       CheckLayerSatOptions().stats(kWithoutDet).timeseries_method(TimeseriesMethod::Timestepwise));
 }
+
+}  // namespace test_reference

@@ -10,6 +10,8 @@
 #include "catch.hpp"
 #include "records.hpp"
 
+namespace test_registry_writer {
+
 using delve::Writer;
 using delve::WriterContext;
 using delve::WriterList;
@@ -156,3 +158,5 @@ TEST_CASE("What a writer throws may be anything", "[writer][faults]") {
   REQUIRE(messages.size() == 1);
   CHECK_THAT(messages[0], ContainsSubstring("no std::exception"));
 }
+
+}  // namespace test_registry_writer

@@ -14,6 +14,8 @@
 #include "catch.hpp"
 #include "resnet.hpp"
 
+namespace test_resnet {
+
 namespace {
 
 using examples::ResNet18;
@@ -85,3 +87,5 @@ TEST_CASE("Early downsampling halves a picture twice before the first block") {
   CHECK(usual->forward(torch::zeros({2, 3, 32, 32})).sizes() == Sizes{2, 10});
   CHECK(wide->forward(torch::zeros({2, 3, 32, 32})).sizes() == Sizes{2, 10});
 }
+
+}  // namespace test_resnet

@@ -19,6 +19,8 @@
 #include "records.hpp"
 #include "tracker.hpp"
 
+namespace test_resume {
+
 using delve::CheckLayerSat;
 using delve_test::quiet;
 namespace fs = std::filesystem;
@@ -96,3 +98,5 @@ TEST_CASE("All writers resume a run, and end as if it had never been interrupted
   }
   CHECK(event_files == 2);
 }
+
+}  // namespace test_resume

@@ -11,8 +11,11 @@
 #include <delve/check_layer_sat.hpp>
 
 #include "catch.hpp"
+#include "data.hpp"
 #include "events.hpp"
 #include "tracker.hpp"
+
+namespace test_script {
 
 using delve::CheckLayerSat;
 using delve::Mode;
@@ -24,7 +27,7 @@ using Names = std::vector<std::string>;
 namespace {
 
 torch::jit::Module load(const std::string& name) {
-  return torch::jit::load(std::string(DELVE_TEST_DATA) + "/script/" + name + ".pt");
+  return torch::jit::load(delve_test::data("script/" + name + ".pt"));
 }
 
 /// What the network returns: its result, which is the head's output, and each layer's output.
@@ -142,3 +145,5 @@ TEST_CASE("A frozen TorchScript module is refused by name", "[script][misuse]") 
                     ContainsSubstring("the TorchScript module \"teacher\" has no parameters"));
   CHECK_THROWS_WITH(CheckLayerSat("unused", "csv", frozen, quiet()), ContainsSubstring("\"Net\""));
 }
+
+}  // namespace test_script

@@ -7,6 +7,8 @@
 
 #include "catch.hpp"
 
+namespace test_spectrum {
+
 using delve::IdimRule;
 using delve::Spectrum;
 
@@ -105,3 +107,5 @@ TEST_CASE("Eigenvalues that are not above the floor are neither counted nor part
   CHECK(spectrum.eigenvalues()[2] == 1e-9);
   CHECK(Spectrum(Eigen::Vector2d(1, 1), 2, {}, 2).dimensionality(0.5) == 0);
 }
+
+}  // namespace test_spectrum

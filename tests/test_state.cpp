@@ -36,6 +36,8 @@
 #include "small_disk.hpp"
 #include "tracker.hpp"
 
+namespace test_state {
+
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
 using delve::Covariance;
@@ -610,3 +612,5 @@ TEST_CASE("A training that is killed again and again ends as one that never was"
   WARN(kills << " kills, " << amid << " of them after the first archive");
   CHECK(amid > 0);
 }
+
+}  // namespace test_state

@@ -9,6 +9,8 @@
 
 #include "catch.hpp"
 
+namespace test_statistics {
+
 using delve::find_statistic;
 using delve::LayerMeasurement;
 using delve::Spectrum;
@@ -221,3 +223,5 @@ TEST_CASE("A statistic of one's own is found by its name", "[statistics]") {
                       ContainsSubstring(quantity));
   }
 }
+
+}  // namespace test_statistics

@@ -18,6 +18,8 @@
 #include "catch.hpp"
 #include "reference_covariance.hpp"
 
+namespace test_sums {
+
 using delve::detail::kDeviceTuning;
 using delve::detail::kHostTuning;
 using delve::detail::ProductSums;
@@ -349,3 +351,5 @@ TEST_CASE("Memory that no machine has is refused with its size", "[memory]") {
   CHECK_THROWS_WITH(delve::detail::require_memory(1e18, "this"),
                     ContainsSubstring("this would take 1000000000.0 GB, but only "));
 }
+
+}  // namespace test_sums

@@ -21,6 +21,8 @@
 #include "records.hpp"
 #include "system.hpp"
 
+namespace test_tensorboard_writer {
+
 using delve::Mode;
 using delve::TensorBoardOptions;
 using delve::TensorBoardWriter;
@@ -338,10 +340,13 @@ TEST_CASE("A folder that has no name, or is a file, is refused", "[tensorboard][
   CHECK_THROWS_AS(TensorBoardWriter(savefile.string()), std::runtime_error);
 }
 
-TEST_CASE("The writer is known by its key where its header is included", "[tensorboard]") {
+TEST_CASE("The writer of events is known by its keys where its header is included",
+          "[tensorboard]") {
   for (const std::string key : {"tensorboard", "tb"}) {
     const auto writers = delve::WriterList(key).make({"tensorboard/by_key", 0, {}});
     REQUIRE(writers.size() == 1);
     CHECK(std::dynamic_pointer_cast<delve::TensorBoardWriter>(writers[0]) != nullptr);
   }
 }
+
+}  // namespace test_tensorboard_writer

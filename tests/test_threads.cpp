@@ -22,6 +22,8 @@
 #include "catch.hpp"
 #include "tracker.hpp"
 
+namespace test_threads {
+
 using delve::CheckLayerSat;
 using delve::EpochRecord;
 using delve::LayerRecord;
@@ -331,3 +333,5 @@ TEST_CASE("What goes wrong in many threads at once is reported once", "[threads]
   CHECK(find(record, "conv", Mode::Train)->samples == 1);
   CHECK(find(record, "beside", Mode::Train)->samples == kThreads * 10 * 60);
 }
+
+}  // namespace test_threads

@@ -25,6 +25,8 @@
 #include "reference_covariance.hpp"
 #include "tracker.hpp"
 
+namespace test_tracker_cost {
+
 using delve::CheckLayerSat;
 using delve::EpochRecord;
 using delve::Mode;
@@ -415,3 +417,5 @@ TEST_CASE("Memory is reported by layer, and is small where there is little data"
   tracker.add_saturations();
   CHECK(bytes(0) == 0);
 }
+
+}  // namespace test_tracker_cost

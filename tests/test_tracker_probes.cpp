@@ -24,6 +24,8 @@
 #include "reference_probe.hpp"
 #include "tracker.hpp"
 
+namespace test_tracker_probes {
+
 using delve::CheckLayerSat;
 using delve::CheckLayerSatOptions;
 using delve::EpochRecord;
@@ -913,3 +915,5 @@ TEST_CASE("Probes without what they foresee are refused, and the other way round
           std::string::npos);
   }
 }
+
+}  // namespace test_tracker_probes

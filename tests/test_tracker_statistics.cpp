@@ -16,6 +16,8 @@
 #include "catch.hpp"
 #include "tracker.hpp"
 
+namespace test_tracker_statistics {
+
 using delve::ArrayValue;
 using delve::CheckLayerSat;
 using delve::EpochRecord;
@@ -273,3 +275,5 @@ TEST_CASE("What a statistic does not say that it needs is not there", "[tracker]
   CHECK(record.layers[0].values[1].value == 0);
   CHECK(record.layers[0].values[2].value == 1);
 }
+
+}  // namespace test_tracker_statistics

@@ -8,6 +8,8 @@
 #include "catch.hpp"
 #include "records.hpp"
 
+namespace test_verdict {
+
 using delve::Evidence;
 using delve::Mode;
 using delve::VerdictKind;
@@ -308,3 +310,5 @@ TEST_CASE("Missing values, and no layers at all, are judged without a fault", "[
   CHECK(verdict.layers == names(4, 5));
   CHECK(verdict.judged.size() == 4);
 }
+
+}  // namespace test_verdict

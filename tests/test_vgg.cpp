@@ -14,6 +14,8 @@
 #include "catch.hpp"
 #include "vgg.hpp"
 
+namespace test_vgg {
+
 namespace {
 
 using examples::VGG;
@@ -111,3 +113,5 @@ TEST_CASE("VGG11 has the layers and size of torchvision, and is small for small 
 }
 
 }  // namespace
+
+}  // namespace test_vgg

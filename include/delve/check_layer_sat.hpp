@@ -63,7 +63,8 @@ class InputArchive;
 class OutputArchive;
 }  // namespace torch::serialize
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// While alive, counts every forward pass as evaluation, in all threads; in its own thread it
 /// stands above the guards made before it.
@@ -1037,4 +1038,5 @@ std::string CheckLayerSat<Scalar>::description() const {
                      epoch_);
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

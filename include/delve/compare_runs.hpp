@@ -23,7 +23,8 @@
 #include <delve/version.hpp>
 #include <delve/writers/plot.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// An epoch of a run, and what the run is called beside others.
 struct ComparedEpoch {
@@ -83,4 +84,5 @@ inline std::vector<std::string> compare_runs(const std::string& output,
   return pictures;
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -30,7 +30,8 @@
 #include <delve/row_targets.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What a Covariance knows of its data, apart from how it was summed.
 struct Moments {
@@ -710,4 +711,5 @@ at::Tensor Covariance<Scalar>::centred_waiting_rows() const {
   return deviation - deviation.mean(0, /*keepdim=*/true);
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

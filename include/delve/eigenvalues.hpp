@@ -12,7 +12,8 @@
 #include <delve/spectrum.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// A tensor of at most two axes, float64, as a matrix of Eigen's: what leaves LibTorch. One of one
 /// axis becomes a column. Waits for the device.
@@ -105,4 +106,5 @@ inline at::Tensor leading_eigenvectors(const at::Tensor& matrix, std::int64_t co
   return vectors * largest.sign();
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -15,7 +15,8 @@
 #include <delve/layer_kind.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What a convolution's output contributes: (B, C, H, W), or with one or three axes of positions in
 /// the place of H and W; P positions in all.
@@ -176,4 +177,5 @@ inline at::Tensor data_matrix(const std::vector<at::Tensor>& outputs, const Outp
   throw std::invalid_argument("delve: unknown LayerFamily");
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

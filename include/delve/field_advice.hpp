@@ -17,7 +17,8 @@
 #include <delve/layer_field.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What would be without some of the network's downsampling: strides of 1 in the place of others,
 /// pools left out.
@@ -228,4 +229,5 @@ inline std::ostream& operator<<(std::ostream& out, const ReceptiveFields& fields
   return out;
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -8,7 +8,8 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What a forward hook receives of one forward pass of its module.
 struct ForwardCall {
@@ -20,4 +21,5 @@ struct ForwardCall {
 /// @see register_forward_hook
 using ForwardHook = std::function<void(const ForwardCall& call)>;
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -12,7 +12,8 @@
 #include <delve/module_view.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// Takes a hook away, at the latest when it is destroyed. Move-only.
 ///
@@ -104,4 +105,5 @@ inline RemovableHandle register_forward_hook(const ModuleView& module, ForwardHo
   return detail::register_forward_hook_of_kind(module, *kind, std::move(hook));
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

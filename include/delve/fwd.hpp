@@ -5,7 +5,8 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 template <typename Scalar = double>
 class CheckLayerSat;
@@ -13,4 +14,5 @@ class CheckLayerSat;
 class Writer;
 struct EpochRecord;
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -10,7 +10,8 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What a layer's output sees along one axis of positions of the network's input: 1 axis of a
 /// sound, 2 of a picture, 3 of a film. All lengths are in positions of the input, border included.
@@ -99,4 +100,5 @@ inline const LayerField* find_field(const std::vector<LayerField>& fields,
 
 }  // namespace detail
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

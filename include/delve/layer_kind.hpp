@@ -27,7 +27,8 @@
 #include <delve/module_view.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What the axes of a layer's output mean, and so how it becomes a data matrix.
 enum class LayerFamily {
@@ -540,4 +541,5 @@ inline std::string layer_kind_names() {
   return names;
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

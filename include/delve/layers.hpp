@@ -15,7 +15,8 @@
 #include <delve/module_view.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// A module to look for layers in, with a prefix for their names if wished. Implicitly made from
 /// all that a ModuleView can be made of.
@@ -111,4 +112,5 @@ inline std::vector<FoundLayer> find_layers(const Modules& modules) {
   return found;
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -36,7 +36,8 @@
 // "Accelerating very deep convolutional networks for classification and detection", arXiv
 // 1505.06798, section 3.1).
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// Where a layer's outputs are taken to lie: m + V·(k coordinates), in each group of channels.
 struct Subspace {
@@ -311,4 +312,5 @@ template <typename Impl, typename... Arguments>
                   std::forward<Arguments>(arguments)...);
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -13,7 +13,8 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 namespace detail {
 
@@ -87,4 +88,5 @@ inline constexpr Mode Mode::Eval{Mode::BuiltIn::Eval};
   return mode.name();
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -15,7 +15,8 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 namespace detail {
 
@@ -125,4 +126,5 @@ class ModuleView {
   Stored module_;
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -20,7 +20,8 @@
 #include <delve/spectrum.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// Whose is_training() decides between training and evaluation.
 enum class ModeSource {
@@ -202,4 +203,5 @@ struct CheckLayerSatOptions {
   TORCH_ARG(std::function<void(std::string_view)>, on_warning);
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -29,7 +29,8 @@
 //     evaluate(model);
 //     for (const delve::PcaSummary& layer : delve::pca_summaries(*model)) …
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// Behind a Linear, or wherever features are the last axis: (…, D). See PcaLayer.
 class LinearPCAImpl
@@ -119,4 +120,5 @@ inline std::vector<PcaSummary> pca_summaries(const torch::nn::Module& model) {
   return summaries;
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

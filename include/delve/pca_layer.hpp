@@ -11,7 +11,8 @@
 
 // What the layers of pca.hpp are made with, and what each of them answers.
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What LinearPCA is made with: `LinearPCAOptions(256).threshold(0.9).keepdim(false)`.
 struct LinearPCAOptions {
@@ -130,4 +131,5 @@ class PcaLayer {
   }
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

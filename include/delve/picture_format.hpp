@@ -6,7 +6,8 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What a picture's file is.
 enum class PictureFormat { Png, Svg, Pdf };
@@ -19,4 +20,5 @@ enum class PictureFormat { Png, Svg, Pdf };
   return std::nullopt;
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -26,7 +26,8 @@
 #include <delve/product_precision.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What a Probe foresees, and how: ProbeOptions().classes(10), or ProbeOptions().targets(3).
 struct ProbeOptions {
@@ -396,4 +397,5 @@ class Probe {
   std::int64_t bad_batches_ = 0;
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

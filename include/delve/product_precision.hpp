@@ -3,7 +3,8 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// In what precision products of activations are formed, before they are summed in Scalar.
 enum class Products {
@@ -11,4 +12,5 @@ enum class Products {
   Float64,  ///< for what depends on small eigenvalues, such as determinants
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -17,7 +17,8 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// Reads a table that CsvWriter or Delve (Python) wrote into the records that it was made of, in
 /// rising order of epochs; of two rows of one epoch the later counts. What a table does not hold is
@@ -51,4 +52,5 @@ namespace delve::DELVE_ABI {
   return records;
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

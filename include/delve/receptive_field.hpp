@@ -29,7 +29,8 @@
 #include <delve/module_view.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 namespace detail {
 
@@ -345,4 +346,5 @@ FeasibleInputSizes feasible_input_sizes(Model&& model, const torch::Tensor& inpu
   return feasible_input_sizes(receptive_fields(std::forward<Model>(model), input, more...));
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

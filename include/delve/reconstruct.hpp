@@ -25,7 +25,8 @@
 #include <delve/statistics.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What reconstruct() makes of a tree.
 struct ReconstructOptions {
@@ -183,4 +184,5 @@ inline std::vector<EpochRecord> reconstruct(const std::string& folder,
   return records;
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

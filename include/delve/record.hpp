@@ -15,7 +15,8 @@
 #include <delve/mode.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// How far the values of a layer can be trusted.
 enum class Status {
@@ -129,4 +130,5 @@ constexpr std::string_view kRankLimit = "rank-limit";
   return std::string(quantity).append("_").append(layer);
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

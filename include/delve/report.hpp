@@ -10,7 +10,8 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// A run, for a page.
 struct ReportedRun {
@@ -36,4 +37,5 @@ inline void write_report(const std::string& path, const std::string& title,
   detail::replace_file(path, detail::report_page(title, shown));
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -5,7 +5,8 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What comes with the n rows of a batch that a Covariance takes in, on their device.
 struct RowTargets {
@@ -15,4 +16,5 @@ struct RowTargets {
   at::Tensor mask = {};
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -12,7 +12,8 @@
 #include <delve/detail/state/state_file.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 namespace detail {
 
@@ -39,4 +40,5 @@ inline std::int64_t saved_epoch(const std::string& path) {
   return detail::epoch_in(detail::content_of_state(bytes, path), path);
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

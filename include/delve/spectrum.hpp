@@ -15,7 +15,8 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// Which number is called the intrinsic dimensionality.
 enum class IdimRule {
@@ -196,4 +197,5 @@ class Spectrum {
   mutable bool in_doubt_ = false;  // written only where there is an approximation
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -16,7 +16,8 @@
 #include <delve/spectrum.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What the probe of a layer found (docs/probes.md); missing where there was nothing to find.
 struct ProbeMeasurement {
@@ -119,4 +120,5 @@ struct Statistic {
   }
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -22,7 +22,8 @@
 #include <delve/statistic.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 namespace detail {
 
@@ -227,4 +228,5 @@ inline Statistic find_statistic(std::string_view name) {
   return statistic;
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -13,7 +13,8 @@
 #include <delve/verdict_data.hpp>  // IWYU pragma: export
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 namespace detail {
 
@@ -75,4 +76,5 @@ inline std::ostream& operator<<(std::ostream& out, const Verdict& verdict) {
   return out << detail::text_of(verdict);
 }
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -10,7 +10,8 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What is to be said of a network's last layers.
 enum class VerdictKind {
@@ -88,4 +89,5 @@ inline std::string_view verdict_name(VerdictKind kind) {
 
 }  // namespace detail
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -8,10 +8,12 @@
 #include "fuzz.hpp"
 #include "records.hpp"
 
+namespace fuzz_cifar10 {
+
 using delve_fuzz::require;
 using examples::Pictures;
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(cifar10) {
   static const delve_fuzz::Folder folder;
   const auto path = folder.emptied() / "data_batch_1.bin";
   delve_test::put(path, delve_fuzz::text_of(data, size));
@@ -33,3 +35,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_cifar10

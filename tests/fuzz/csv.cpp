@@ -8,6 +8,8 @@
 #include "fuzz.hpp"
 #include "records.hpp"
 
+namespace fuzz_csv {
+
 using delve::detail::CsvTable;
 using delve_fuzz::require;
 
@@ -32,7 +34,7 @@ std::vector<delve::EpochRecord> passed_on(const std::vector<delve::EpochRecord>&
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(csv) {
   const std::string text = delve_fuzz::text_of(data, size);
   CsvTable table;
   const auto parse = [&] { table = delve::detail::parse_csv(text, "in.csv"); };
@@ -64,3 +66,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           "records are read as they were written");
   return 0;
 }
+
+}  // namespace fuzz_csv

@@ -10,6 +10,8 @@
 #include "fuzz.hpp"
 #include "records.hpp"
 
+namespace fuzz_csv_resume {
+
 using delve::detail::CsvTable;
 using delve_fuzz::require;
 
@@ -28,7 +30,7 @@ void go_on(const std::string& savefile) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(csv_resume) {
   static const delve_fuzz::Folder folder;
   const std::string text = delve_fuzz::text_of(data, size);
   const std::string savefile = (folder.emptied() / "run").string();
@@ -56,3 +58,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_csv_resume

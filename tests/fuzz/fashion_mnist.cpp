@@ -12,10 +12,12 @@
 #include "fuzz.hpp"
 #include "records.hpp"
 
+namespace fuzz_fashion_mnist {
+
 using delve_fuzz::require;
 using examples::Pictures;
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(fashion_mnist) {
   static const delve_fuzz::Folder folder;
   if (size < 3) return 0;
   const std::string input = delve_fuzz::text_of(data, size);
@@ -42,3 +44,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_fashion_mnist

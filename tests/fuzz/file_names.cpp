@@ -9,6 +9,8 @@
 
 #include "fuzz.hpp"
 
+namespace fuzz_file_names {
+
 using delve_fuzz::require;
 
 namespace {
@@ -36,7 +38,7 @@ void read_name(const std::string& name) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(file_names) {
   using namespace delve::detail;
   const std::string text = delve_fuzz::text_of(data, size);
   std::string_view rest = text;
@@ -58,3 +60,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_file_names

@@ -10,10 +10,12 @@
 #include <cstdint>       // std::uint8_t
 #include <cstdlib>       // std::abort
 #include <filesystem>    // std::filesystem
+#include <functional>    // std::less
 #include <iostream>      // std::cerr
+#include <map>           // std::map
 #include <optional>      // std::optional
 #include <set>           // std::multiset
-#include <stdexcept>     // std::runtime_error
+#include <stdexcept>     // std::invalid_argument, std::runtime_error
 #include <string>        // std::string
 #include <string_view>   // std::string_view
 #include <system_error>  // std::system_error
@@ -25,10 +27,29 @@
 
 #include "records.hpp"
 
-/// Takes one input; libFuzzer calls it, and replay.cpp.
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
-
 namespace delve_fuzz {
+
+/// Takes one input, and returns 0.
+using Target = int (*)(const std::uint8_t* data, std::size_t size);
+
+/// All targets of the program, by name.
+inline std::map<std::string, Target, std::less<>>& targets() {
+  static std::map<std::string, Target, std::less<>> all;
+  return all;
+}
+
+/// @throws std::invalid_argument where there is none of that name
+inline Target target(std::string_view name) {
+  const auto found = targets().find(name);
+  if (found != targets().end()) return found->second;
+  std::string known;
+  for (const auto& [other, take] : targets()) known += (known.empty() ? "" : ", ") + other;
+  throw std::invalid_argument(fmt::format("no target \"{}\"; there are {}", name, known));
+}
+
+struct Registered {
+  Registered(const char* name, Target take) { targets().emplace(name, take); }
+};
 
 inline std::string text_of(const std::uint8_t* data, std::size_t size) {
   return size == 0 ? "" : std::string(reinterpret_cast<const char*>(data), size);
@@ -134,3 +155,10 @@ class Folder {
 };
 
 }  // namespace delve_fuzz
+
+/// Begins the function that takes one input of a target, `size` bytes at `data`. libfuzzer.cpp
+/// calls it, and replay.cpp.
+#define DELVE_FUZZ_TARGET(name)                                      \
+  static int take_input(const std::uint8_t* data, std::size_t size); \
+  static const delve_fuzz::Registered registered(#name, take_input); \
+  static int take_input(const std::uint8_t* data, std::size_t size)

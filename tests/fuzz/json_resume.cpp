@@ -9,6 +9,8 @@
 #include "fuzz.hpp"
 #include "records.hpp"
 
+namespace fuzz_json_resume {
+
 using delve_fuzz::require;
 
 namespace {
@@ -25,7 +27,7 @@ void go_on(const std::string& savefile, const std::string& name) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(json_resume) {
   static const delve_fuzz::Folder folder;
   const std::string text = delve_fuzz::text_of(data, size);
   const std::string savefile = (folder.emptied() / "run").string();
@@ -48,3 +50,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_json_resume

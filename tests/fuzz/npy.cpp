@@ -8,9 +8,11 @@
 
 #include "fuzz.hpp"
 
+namespace fuzz_npy {
+
 using delve_fuzz::require;
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(npy) {
   const std::string bytes = delve_fuzz::text_of(data, size);
   delve::detail::NpyArray array;
   const auto parse = [&] { array = delve::detail::parse_npy(bytes, "in.npy"); };
@@ -32,3 +34,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           "an array is read as it was written, to the bit");
   return 0;
 }
+
+}  // namespace fuzz_npy

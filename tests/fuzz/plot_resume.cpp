@@ -8,7 +8,9 @@
 #include "fuzz.hpp"
 #include "records.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+namespace fuzz_plot_resume {
+
+DELVE_FUZZ_TARGET(plot_resume) {
   static const delve_fuzz::Folder folder;
   const std::string savefile = (folder.emptied() / "run").string();
   delve_test::put(savefile + ".csv", delve_fuzz::text_of(data, size));
@@ -21,3 +23,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   delve_fuzz::require(run.messages.size() <= 1, "a table that cannot be read is told once");
   return 0;
 }
+
+}  // namespace fuzz_plot_resume

@@ -10,6 +10,8 @@
 #include "fuzz.hpp"
 #include "tree.hpp"
 
+namespace fuzz_reconstruct {
+
 using delve::EpochRecord;
 using delve_fuzz::require;
 
@@ -75,7 +77,7 @@ void check_recomputed(const std::vector<EpochRecord>& records) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(reconstruct) {
   static const delve_fuzz::Folder folder;
   const auto& tree = folder.emptied();
   delve_fuzz::make_tree(tree, delve_fuzz::text_of(data, size));
@@ -103,3 +105,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (delve_fuzz::accepts("", read)) check_recomputed(records);
   return 0;
 }
+
+}  // namespace fuzz_reconstruct

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-// A main() for a fuzz target without libFuzzer: gives it each file of the folders and files named
-// on the command line once.
+// A main() for the fuzz targets without libFuzzer: gives one of them each file of the folders and
+// files named on the command line once.
+//
+//   fuzz_replay TARGET FILE...
 
 #include <algorithm>   // std::sort
 #include <cstdlib>     // EXIT_FAILURE, EXIT_SUCCESS
@@ -15,8 +17,9 @@
 
 int main(int argc, char** argv) {
   namespace fs = std::filesystem;
+  const delve_fuzz::Target take = delve_fuzz::target(argc > 1 ? argv[1] : "");
   std::vector<std::string> inputs;
-  for (int i = 1; i < argc; ++i) {
+  for (int i = 2; i < argc; ++i) {
     if (!fs::is_directory(argv[i])) {
       inputs.emplace_back(argv[i]);
       continue;
@@ -34,7 +37,7 @@ int main(int argc, char** argv) {
     // Before it is read, so that it is the last line where it crashes.
     std::cout << input << std::endl;
     const std::string bytes = delve_test::read(input);
-    LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    take(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   }
   std::cout << inputs.size() << " inputs\n";
   return EXIT_SUCCESS;

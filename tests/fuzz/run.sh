@@ -20,15 +20,15 @@ all_targets() {
   for target in "$folder"/corpus/*/; do basename "$target"; done
 }
 
-build_target() {
+# compile_part NAME: one of the files that the targets were put into.
+compile_part() {
   local launcher=()
   if command -v ccache >/dev/null; then
     launcher=(env "CCACHE_BASEDIR=$root" CCACHE_NOHASHDIR=1 ccache)
   fi
   "${launcher[@]}" "$compiler" -std=c++17 -O1 -gline-tables-only -fno-omit-frame-pointer "-fsanitize=$sanitizers" \
     -fno-sanitize-recover=all -DFMT_HEADER_ONLY "-I$root/include" "-I$root/tests" \
-    "-I$root/examples" -isystem /usr/include/eigen3 -c "$folder/$1.cpp" -o "$output/$1.o"
-  "$compiler" "-fsanitize=$sanitizers" "$output/$1.o" -o "$output/$1" -lz
+    "-I$root/examples" -isystem /usr/include/eigen3 -c "$output/$1.cpp" -o "$output/$1.o"
 }
 
 # Inputs that are new go to a folder of the build's, not to the corpus.
@@ -40,23 +40,25 @@ fuzz_target() {
     "$output/found/$1" "$folder/corpus/$1"
 }
 
-# in_turn LABEL COMMAND: the command for each target, as many at a time as there are cores, the
-# output of each in a file of its own. Stops with it where one fails.
+# in_turn LABEL COMMAND NAME...: the command for each name, as many at a time as there are cores,
+# the output of each in a file of its own. Sets status where one fails.
 in_turn() {
-  local label=$1 command=$2 target failed=() running
+  local label=$1 command=$2 name failed=() running
+  local -A pids=()
+  shift 2
   say "$label"
-  for target in "${targets[@]}"; do
+  for name in "$@"; do
     # Not counted by a pipe, whose parts do not know of these jobs.
     while running=($(builtin jobs -rp)) && ((${#running[@]} >= cores)); do wait -n || true; done
-    (set -e; "$command" "$target") >"$output/$target.$command.log" 2>&1 </dev/null &
-    pids[$target]=$!
+    (set -e; "$command" "$name") >"$output/$name.$command.log" 2>&1 </dev/null &
+    pids[$name]=$!
   done
-  for target in "${targets[@]}"; do
-    if ! wait "${pids[$target]}"; then failed+=("$target"); fi
+  for name in "$@"; do
+    if ! wait "${pids[$name]}"; then failed+=("$name"); fi
   done
-  for target in "${failed[@]}"; do
-    printf '\n#### %s\n' "$target"
-    tail -n 60 "$output/$target.$command.log"
+  for name in "${failed[@]}"; do
+    printf '\n#### %s\n' "$name"
+    tail -n 60 "$output/$name.$command.log"
   done
   ((${#failed[@]} == 0)) || status=1
 }
@@ -74,13 +76,25 @@ install_missing "${base_packages[@]}" "${test_packages[@]}" \
 
 cores=$(jobs)
 status=0
-declare -A pids=()
 rm -rf "$output/findings" "$output/temporary"
 mkdir -p "$output/findings"
 
-in_turn "Compiling ${#targets[@]} targets, $cores at a time" build_target
+# Most of the time goes into headers: all targets in one program, of as many files as there are cores.
+parts=()
+for ((i = 0; i < cores && i < ${#targets[@]}; ++i)); do
+  parts+=("part_$i")
+  for ((j = i; j < ${#targets[@]}; j += cores)); do
+    printf '#include "%s/%s.cpp"\n' "$folder" "${targets[j]}"
+  done >"$output/part_$i.cpp"
+done
+printf '#include "%s/libfuzzer.cpp"\n' "$folder" >>"$output/part_0.cpp"
+in_turn "Compiling ${#targets[@]} targets" compile_part "${parts[@]}"
 ((status == 0)) || die "that does not compile"
-in_turn "Fuzzing each for $seconds s with seed $seed" fuzz_target
+objects=("${parts[@]/#/$output/}")
+objects=("${objects[@]/%/.o}")
+"$compiler" "-fsanitize=$sanitizers" "${objects[@]}" -o "$output/all" -lz
+for target in "${targets[@]}"; do ln -f "$output/all" "$output/$target"; done
+in_turn "Fuzzing each for $seconds s with seed $seed" fuzz_target "${targets[@]}"
 rm -rf "$output/temporary"
 
 printf '\n%-14s %12s %12s %10s\n' target executions "a second" inputs

@@ -10,9 +10,11 @@
 
 #include "fuzz.hpp"
 
+namespace fuzz_state {
+
 using delve_fuzz::require;
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(state) {
   using namespace delve::detail;
   static const delve_fuzz::Folder folder;
   const std::string text = delve_fuzz::text_of(data, size);
@@ -37,3 +39,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_state

@@ -16,6 +16,8 @@
 #include "fuzz.hpp"
 #include "records.hpp"
 
+namespace fuzz_tensorboard {
+
 using delve_fuzz::require;
 
 namespace {
@@ -69,7 +71,7 @@ std::vector<std::string> tags_of(const std::string& event, double& counted) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(tensorboard) {
   static const delve_fuzz::Folder folder;
   const std::string input = delve_fuzz::text_of(data, size);
   std::string_view rest = input;
@@ -115,3 +117,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(counted == static_cast<double>(finite), "each finite number is in the histogram");
   return 0;
 }
+
+}  // namespace fuzz_tensorboard

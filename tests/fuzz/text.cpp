@@ -10,6 +10,8 @@
 
 #include "fuzz.hpp"
 
+namespace fuzz_text {
+
 using delve_fuzz::require;
 
 namespace {
@@ -44,7 +46,7 @@ void read_option(const std::string& text) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+DELVE_FUZZ_TARGET(text) {
   using namespace delve::detail;
   const std::string text = delve_fuzz::text_of(data, size);
   read_number<double>(text);
@@ -67,3 +69,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_text

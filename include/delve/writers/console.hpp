@@ -31,7 +31,8 @@
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 struct ConsoleOptions {
   /// Where tables go. It must outlive the writer.
@@ -263,4 +264,5 @@ inline const bool console_is_registered = register_console();
 
 }  // namespace detail
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

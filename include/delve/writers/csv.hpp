@@ -25,7 +25,8 @@
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 struct CsvOptions {
   /// The first epoch to come. Above 0, the rows before it in a file that is there already are kept
@@ -146,4 +147,5 @@ inline const bool csv_is_registered = register_csv();
 
 }  // namespace detail
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -9,7 +9,8 @@
 #include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// Hands every epoch's record to a function. What that throws is reported.
 class FunctionWriter final : public Writer {
@@ -28,4 +29,5 @@ class FunctionWriter final : public Writer {
   Function function_;
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

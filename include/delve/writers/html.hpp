@@ -21,7 +21,8 @@
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 struct HtmlOptions {
   /// The first epoch to come. Above 0, the page begins with what SAVEFILE.csv holds before it, if
@@ -108,4 +109,5 @@ inline const bool html_is_registered = register_html();
 
 }  // namespace detail
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

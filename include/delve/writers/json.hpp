@@ -27,7 +27,8 @@
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 struct JsonOptions {
   /// The first epoch to come. Above 0, the lines before it in a file that is there already are kept
@@ -239,4 +240,5 @@ inline const bool json_is_registered = [] {
 
 }  // namespace detail
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -26,7 +26,8 @@
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 struct NpyOptions {
   /// The first epoch to come. Files that a run before wrote of this epoch and later ones are
@@ -194,4 +195,5 @@ inline const bool npy_is_registered = register_npy();
 
 }  // namespace detail
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

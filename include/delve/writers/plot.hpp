@@ -51,7 +51,8 @@
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 struct PlotOptions {
   /// The program that draws: a name to be found in PATH, or a path.
@@ -521,4 +522,5 @@ inline const bool plot_is_registered = register_plot();
 
 }  // namespace detail
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -31,7 +31,8 @@
 #include <delve/writers/writer.hpp>
 #include <delve/writers/writer_list.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 struct TensorBoardOptions {
   /// The first epoch to come. What a run before wrote to the folder of this epoch and later ones is
@@ -223,4 +224,5 @@ inline const bool tensorboard_is_registered = [] {
 
 }  // namespace detail
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -17,7 +17,8 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What a tracker gives its writers about a run, besides its epochs.
 struct RunInfo {
@@ -144,4 +145,5 @@ class Writer {
   bool closed_ = false;
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -24,7 +24,8 @@
 #include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 
-namespace delve::DELVE_ABI {
+namespace delve {
+inline namespace DELVE_ABI {
 
 /// What a writer that is made by its key receives.
 struct WriterContext {
@@ -246,4 +247,5 @@ class WriterList {
   std::vector<Entry> entries_;
 };
 
-}  // namespace delve::DELVE_ABI
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -9,7 +9,9 @@
 #include <delve/detail/fields/index_map.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What a tensor sees of one axis of the network's input, over all paths from there.
 struct Field {
@@ -94,4 +96,6 @@ inline Field merged(const Field& a, const Field& b, const std::string& op) {
   return both;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

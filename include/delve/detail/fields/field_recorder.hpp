@@ -24,7 +24,9 @@
 #include <delve/module_view.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Whether this axis, on the shortest path, sees at least, or more than, the whole input.
 inline bool sees_all(const AxisField& axis, bool and_more) {
@@ -335,4 +337,6 @@ class FieldRecorder {
   std::vector<int> first_axes_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

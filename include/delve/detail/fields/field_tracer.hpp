@@ -26,7 +26,9 @@
 #include <delve/detail/hooks/recorded_values.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A convolution or pool that left fewer positions.
 struct Downsampling {
@@ -376,4 +378,6 @@ class FieldTracer final : public OperatorWatcher {
   bool has_failed_ = false;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -17,7 +17,9 @@
 // strides and interpolations do repeats itself from some period on, so that a table of one period
 // is exact, outside of the map, too.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// ⌊a / b⌋; b > 0.
 constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
@@ -282,4 +284,6 @@ class FieldMap {
   bool is_bounded_ = false;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

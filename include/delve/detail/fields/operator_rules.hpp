@@ -17,7 +17,9 @@
 // the operators' schemas (native_functions.yaml, LibTorch 1.13.1 to 2.15.0). An operator that is
 // not here gives "unknown", never a guess.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Whether a text of words, each with a space on both sides, holds this one.
 inline bool holds_word(std::string_view words, std::string_view word) {
@@ -224,4 +226,6 @@ inline bool takes_form_of_second(std::string_view name) {
   return holds_word(" to type_as view_as reshape_as expand_as ", name);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -14,7 +14,9 @@
 #include <delve/detail/fields/field.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A part of a tensor's axis: positions of one axis of the input, or anything else.
 struct Factor {
@@ -288,4 +290,6 @@ inline Trace reshaped(const Trace& trace, c10::IntArrayRef sizes, const std::str
   return result;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -15,7 +15,9 @@
 #include <delve/detail/fields/trace.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// An operator that has run: its arguments, and what is known of those that are tensors.
 struct TracedCall {
@@ -122,4 +124,6 @@ struct OperatorRule {
   Arguments needs = 1;  ///< those that must be traced tensors
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -22,7 +22,9 @@
 #include <delve/module_view.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Watches one forward of each network, and one more whenever the size of its input changes. The
 /// input is that of the first layer that has one with positions; the watch ends when that layer
@@ -159,4 +161,6 @@ inline bool register_training_fields() {
 inline const bool training_fields_are_registered = register_training_fields();
 #endif
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

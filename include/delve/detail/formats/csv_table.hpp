@@ -15,7 +15,9 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A table of text cells: what a CSV file holds. Fields are parted by ';'. A cell that holds ';',
 /// '"' or a line break, or begins with a byte order mark, stands in quotes, in which '"' is
@@ -194,4 +196,6 @@ inline std::int64_t epoch_of_row(const CsvTable::Row& row, const std::string& na
                         fmt::format("expected an epoch number first, found \"{}\"", cell));
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -12,7 +12,9 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// How numbers are spread. Bucket i holds what lies between its limit and the one before; the first
 /// begins at min.
@@ -66,4 +68,6 @@ inline std::optional<Histogram> histogram_of(const Eigen::MatrixXd& array) {
   return histogram;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

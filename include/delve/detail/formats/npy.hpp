@@ -23,7 +23,9 @@
 // bytes, version, size of the header, the header (a Python dictionary with "descr", the type of the
 // numbers, "fortran_order" and "shape"), then the numbers.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 inline constexpr std::string_view npy_magic = "\x93NUMPY";
 
@@ -273,4 +275,6 @@ class NpyReader {
   return NpyReader(bytes, std::move(name)).read();
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

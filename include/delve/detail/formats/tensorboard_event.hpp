@@ -21,7 +21,9 @@
 // The messages that TensorBoard reads, as far as they are written here. Field numbers are those of
 // TensorFlow's event.proto, summary.proto and histogram.proto.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 enum class EventField : protozero::pbf_tag_type {
   WallTime = 1,
@@ -157,4 +159,6 @@ class SummaryBuilder {
   std::string bytes_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

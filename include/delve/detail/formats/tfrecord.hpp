@@ -11,7 +11,9 @@
 #include <delve/detail/support/little_endian.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A CRC of a TFRecord file.
 [[nodiscard]] inline std::uint32_t masked_crc32c(std::string_view bytes) {
@@ -48,4 +50,6 @@ namespace delve::DELVE_ABI::detail {
   return data;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -16,7 +16,9 @@
 // A ZIP archive whose files are stored as they are, as NumPy's savez() makes its .npz. Source of
 // all that is written here: PKWARE's APPNOTE.TXT 6.3, by its sections.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A file of an archive.
 struct ZipEntry {
@@ -162,4 +164,6 @@ class ZipWriter {
   std::string directory_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -26,7 +26,9 @@
 // hands it over (layer_kind.hpp). A nested one never is: it is a step of the operator around it,
 // which is a forward itself, or something else such as the way back through a tied convolution.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A forward between the start and the end of its operator, or waiting for its bias.
 struct RecognisedForward final : at::ObserverContext {
@@ -483,4 +485,6 @@ DELVE_SHARED inline HookRegistry& hook_registry() {
   return registry;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

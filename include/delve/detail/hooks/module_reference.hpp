@@ -10,7 +10,9 @@
 #include <delve/module_view.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A module that somebody else owns. One on the stack has no owner to ask whether it still lives:
 /// it must outlive the reference.
@@ -48,4 +50,6 @@ class ModuleReference {
   std::optional<c10::weak_intrusive_ptr<c10::ivalue::Object>> script_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -5,7 +5,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Receives every operator that this thread runs, the outermost ones alone, and none of hooks or
 /// of backward. Called before the hooks of the same operator. Must not throw.
@@ -20,4 +22,6 @@ class OperatorWatcher {
   virtual void end(const at::RecordFunction& function) noexcept = 0;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

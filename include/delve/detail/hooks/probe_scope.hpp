@@ -3,7 +3,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 DELVE_SHARED inline int& probes_of_thread() {
   thread_local int count = 0;
@@ -20,4 +22,6 @@ class ProbeScope {
   ~ProbeScope() { --probes_of_thread(); }
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -14,7 +14,9 @@
 
 // What a RecordFunction callback may read of an operator's arguments and results.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 using RecordedInputs = c10::ArrayRef<const c10::IValue>;
 
@@ -80,4 +82,6 @@ inline bool is_flag(RecordedInputs inputs, int place, bool value) {
   return argument.isBool() && argument.toBool() == value;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -15,7 +15,9 @@
 #include <delve/detail/support/file_names.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Makes the folders above `path` that are not there yet.
 /// @throws FileError
@@ -145,4 +147,6 @@ inline void replace_file(const std::string& path, std::string_view bytes) {
   file.commit();
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

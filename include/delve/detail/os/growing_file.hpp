@@ -17,7 +17,9 @@
 #include <delve/detail/os/os.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Appends all of these bytes to a file, or none. Makes the file where it is not there.
 /// @throws FileError
@@ -107,4 +109,6 @@ class GrowingFile {
   std::optional<std::uintmax_t> size_;  ///< after the last piece
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

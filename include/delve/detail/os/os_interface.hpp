@@ -19,7 +19,9 @@
 // All that is asked of the operating system: declared here, defined in os_posix.hpp or
 // os_windows.hpp. Include os.hpp.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A text as a path, and a path as a text: on Windows the text is UTF-8, whatever its code page;
 /// elsewhere the bytes are the path's.
@@ -127,4 +129,6 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
                               std::chrono::milliseconds limit,
                               const std::vector<std::string_view>& unset = {});
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

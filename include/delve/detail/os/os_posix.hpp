@@ -33,7 +33,9 @@
 
 // What os_interface.hpp declares, on Linux and its kin.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 inline constexpr bool on_windows = false;
 
@@ -260,6 +262,8 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
   return end;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve
 
 #endif  // _WIN32

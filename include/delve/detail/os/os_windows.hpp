@@ -32,7 +32,9 @@
 // What os_interface.hpp declares, on Windows 10 and later. Cross-compiled and tested under Wine
 // alone.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 inline constexpr bool on_windows = true;
 
@@ -335,6 +337,8 @@ inline ProcessEnd run_program(const std::string& path, std::vector<std::string> 
   return end;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve
 
 #endif  // _WIN32

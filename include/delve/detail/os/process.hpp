@@ -9,7 +9,9 @@
 #include <delve/detail/os/os.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// "gnuplot was not found in PATH", the beginning of a sentence.
 [[nodiscard]] inline std::string was_not_found(const std::string& program) {
@@ -26,4 +28,6 @@ namespace delve::DELVE_ABI::detail {
   return {};
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

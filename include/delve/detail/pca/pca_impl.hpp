@@ -25,7 +25,9 @@
 #include <delve/spectrum.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The eigenvectors of a layer's data, (d, d), float64, in columns from the leading one on.
 struct Eigenspace {
@@ -307,4 +309,6 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
   bool projects_gradient_ = false;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

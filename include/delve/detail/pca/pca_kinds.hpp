@@ -16,7 +16,9 @@
 // What differs between LinearPCA and Conv2dPCA: their names, the axis of the features, the shapes
 // that they take, and what of a batch is summed.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 inline void require_pca_threshold(const std::string& kind, double threshold) {
   require_share(threshold, "delve::" + kind, "threshold");
@@ -75,4 +77,6 @@ struct Conv2dPCAKind {
   }
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -19,7 +19,9 @@
 #include <delve/mode.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A statistic in one mode of one of several runs.
 struct ComparedRun {
@@ -98,4 +100,6 @@ inline std::string comparison_script(const PictureKind& kind, const PlotStyle& s
   return script + "plot " + lines + "\n";
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -20,7 +20,9 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A statistic of a layer that is more than a number.
 struct LayerArray {
@@ -114,4 +116,6 @@ inline std::string curve_script(const PictureKind& kind, const PlotStyle& style,
   return script + "plot " + lines + "\n";
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -17,7 +17,9 @@
 #include <delve/mode.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The script that draws a layer's data on its two leading eigenvectors. Of more than 5000 points
 /// every Nth is drawn.
@@ -54,4 +56,6 @@ inline std::string embed_script(const PictureKind& kind, const PlotStyle& style,
   return script;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

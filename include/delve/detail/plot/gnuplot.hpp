@@ -18,7 +18,9 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What gnuplot 6 complains of in every picture where the locale has no UTF-8, whatever it draws.
 constexpr std::string_view kIdleComplaint = "iconv failed to convert degree sign";
@@ -73,4 +75,6 @@ inline void draw_picture(const std::string& gnuplot, const PictureKind& kind,
   file.commit();
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -16,7 +16,9 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A quantity's name in a picture: "saturation@0.9" reads "saturation at 0.9".
 inline std::string readable(std::string_view quantity) {
@@ -133,4 +135,6 @@ inline std::string place_labels(const std::vector<std::string>& names, std::size
   return labels;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -21,7 +21,9 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The smallest of 1, 2, 5, 10, 20, … that is not below `step`: labels of epochs are round numbers.
 inline std::size_t nice_step(std::size_t step) {
@@ -143,4 +145,6 @@ plot $data using {cells}
   return script;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

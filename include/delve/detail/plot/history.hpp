@@ -13,7 +13,9 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A statistic of one mode over the epochs, for what shows them all. What it holds stays bounded:
 /// once there are more than `most` epochs every second one is dropped, and so on, but never the
@@ -108,4 +110,6 @@ inline std::vector<PlotFrame> frames_of(const History& history, std::size_t most
   return frames;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

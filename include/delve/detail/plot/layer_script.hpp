@@ -22,7 +22,9 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What a picture is of.
 struct PlotSubject {
@@ -172,4 +174,6 @@ inline std::string layer_script(const PictureKind& kind, const PlotStyle& style,
   return script;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -18,7 +18,9 @@
 #include <delve/picture_format.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// How a kind of picture file begins and ends, which distinguishes a whole one from one that was
 /// cut off.
@@ -141,4 +143,6 @@ inline std::vector<std::string> pictures_of(const std::string& savefile,
   return found;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -14,7 +14,9 @@
 #include <delve/detail/support/numbers.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A number as it stands beside a tic: "0.2", "1500", "3e-200".
 inline std::string tic_label(double number) {
@@ -118,4 +120,6 @@ class Axis {
   std::vector<Tic> tics_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -15,7 +15,9 @@
 #include <delve/statistics.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A statistic in one mode: a number a layer, in the order of the record.
 struct PlotData {
@@ -72,4 +74,6 @@ struct PlotFrame {
   std::vector<double> values;  ///< one a layer
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -15,7 +15,9 @@
 #include <delve/mode.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The size of a picture in pixels.
 struct PlotSize {
@@ -78,4 +80,6 @@ inline std::string_view mode_word(Mode mode) {
   return mode == Mode::Train ? "training" : mode == Mode::Eval ? "evaluation" : to_string(mode);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -16,7 +16,9 @@
 #include <delve/detail/tensors/to_device.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Rows with labels: (B, d) or (B, n, d), with B · n labels.
 struct LabelledRows {
@@ -191,4 +193,6 @@ class HeldOut {
   std::vector<Part> parts_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

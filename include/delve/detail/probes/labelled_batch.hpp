@@ -20,7 +20,9 @@
 #include <delve/probe.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What a tracker knows of the labels of all batches. Thread-safe.
 class LabelSwitches {
@@ -188,4 +190,6 @@ struct DELVE_SHARED ThreadLabels {
   std::shared_ptr<const BatchLabels> labels;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -18,7 +18,9 @@
 #include <delve/statistic.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What of a layer's probe an epoch leaves.
 template <typename Scalar>
@@ -234,4 +236,6 @@ class LayerProbe {
   ProbeScore training_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -12,7 +12,9 @@
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What a probe got right, all samples in a row: (n) float64 on the host; undefined without any.
 /// Waits for the device.
@@ -48,4 +50,6 @@ inline double paired_error(const at::Tensor& a, const at::Tensor& b) {
   return std::sqrt(known.var(/*unbiased=*/true).item<double>() / count);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -15,7 +15,9 @@
 #include <delve/layer_kind.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// How wide the features of a convolution's probe are.
 struct PoolingRule {
@@ -127,4 +129,6 @@ inline std::optional<RowLabels> labels_for(ProbeRows& rows, const BatchLabels& b
   });
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

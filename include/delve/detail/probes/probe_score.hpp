@@ -17,7 +17,9 @@
 #include <delve/product_precision.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Whether a probe was right on each sample of a batch, for two probes to be compared on the same
 /// ones.
@@ -204,4 +206,6 @@ class LazyFit {
   FittedProbe fit_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

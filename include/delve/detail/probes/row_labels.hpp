@@ -10,7 +10,9 @@
 #include <delve/row_targets.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What the rows of one batch stand for, on their device: for each a class, as a number and as one
 /// of c columns, or c numbers to be foreseen.
@@ -125,4 +127,6 @@ inline RowLabels labels_of_numbers(const at::Tensor& numbers) {
   return judged(numbers.to(at::kDouble), {}, validity_of_numbers(numbers));
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

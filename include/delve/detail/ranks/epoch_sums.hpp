@@ -30,7 +30,9 @@
 #include <delve/probe.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A layer, and what an epoch left of it.
 template <typename Scalar>
@@ -384,4 +386,6 @@ void fit_probes_to_own_data(Observation& observation,
   }
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

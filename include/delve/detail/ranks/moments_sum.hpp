@@ -15,7 +15,9 @@
 #include <delve/detail/sums/noise_floor.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// One accumulator that every rank has.
 struct RankMoments {
@@ -126,4 +128,6 @@ inline void sum_moments(RankGroup& group, std::vector<RankMoments>& parts,
   group.sum(scatters);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -17,7 +17,9 @@
 #include <delve/detail/support/random_bits.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The ranks do not go on together: each reports its own data of this epoch.
 class RanksDisagree : public std::runtime_error {
@@ -171,4 +173,6 @@ class RankGroup {
   std::int64_t ranks_ = 0;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -25,7 +25,9 @@
 #include <delve/statistics.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The number that a cell holds, whole; a NaN where it holds something else.
 inline double number_of_cell(std::string_view cell) {
@@ -217,4 +219,6 @@ inline std::vector<EpochRecord> records_from_csv(std::string_view text, const st
   return records_of(parse_csv(text, name), name);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -17,7 +17,9 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A file of a tree that NpyWriter or Delve (Python) left.
 struct StoredArray {
@@ -71,4 +73,6 @@ inline const StoredArray* find_array(const StoredLayer& layer, std::string_view 
   return nullptr;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

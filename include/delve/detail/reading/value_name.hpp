@@ -10,7 +10,9 @@
 #include <delve/statistics.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What the name of a value in files says: "train-saturation_features-0".
 struct StatColumn {
@@ -38,4 +40,6 @@ inline std::optional<StatColumn> stat_column(std::string_view name) {
   return StatColumn{Mode(mode), std::string(quantity), std::string(name.substr(end + 1))};
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

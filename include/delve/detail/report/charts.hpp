@@ -26,7 +26,9 @@
 // Pictures of a page, as SVG in the page. Colours are classes of its style, for light and dark.
 // Every mark has a <title>: browsers show it, screen readers say it.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A coordinate, to a tenth of a pixel.
 inline std::string px(double place) {
@@ -370,4 +372,6 @@ inline std::string scalar_chart(const ReportScalar& scalar) {
       px(frame.width - frame.right), columns.back().epoch);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

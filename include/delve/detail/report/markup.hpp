@@ -14,7 +14,9 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A text as HTML, in an element or between '"'. Bytes that are no UTF-8, and control characters,
 /// which no page may hold, become U+FFFD and blanks.
@@ -111,4 +113,6 @@ inline std::string_view shown_as(ValueKind kind) {
   return kind == ValueKind::Count ? "count" : "number";
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -25,7 +25,9 @@
 #include <delve/version.hpp>
 #include <delve/writers/writer.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A run as a page shows it.
 struct ReportRun {
@@ -333,4 +335,6 @@ inline std::string report_page(const std::string& title, const std::vector<Repor
   return page + "</main><script>" + kPageScript + "</script></body></html>\n";
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

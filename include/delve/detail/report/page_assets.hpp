@@ -5,7 +5,9 @@
 
 // What every page holds: how it looks, and what it does where scripts run. Nothing is fetched.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Contrasts are at least 4.5 on the ground they stand on (WCAG 2.2, 1.4.3).
 inline constexpr const char* kPageStyle = R"css(
@@ -216,4 +218,6 @@ for (const article of document.querySelectorAll("article.run")) {
 }
 )js";
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

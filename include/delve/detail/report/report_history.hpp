@@ -15,7 +15,9 @@
 #include <delve/verdict.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A statistic of one mode, all layers, over the epochs.
 struct ReportSeries {
@@ -139,4 +141,6 @@ class ReportHistory {
   EpochRecord last_{};
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -15,7 +15,9 @@
 
 // What state_archive.hpp is to do with records: plain values that know nothing of it.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 template <typename Archive>
 void transfer(Archive& archive, Value& value) {
@@ -69,4 +71,6 @@ void transfer(Archive& archive, EpochRecord& record) {
   archive(record.epoch, record.scalars, record.layers, record.fields);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -27,7 +27,9 @@
 // and a StateWriter writes them there, a StateReader sets them. Numbers lie in the bytes as in the
 // memory of the machine.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Bytes that are not what was written.
 class StateFault : public std::runtime_error {
@@ -229,4 +231,6 @@ void StateReader::operator()(Parts&... parts) {
   (transfer(*this, parts), ...);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -19,7 +19,9 @@
 // The frame of a state: kStateBegin, the format's number (4 bytes), the content's length (8), the
 // content, and the CRC-32C of all that (4), so that nothing that was cut off or changed is read.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 constexpr std::string_view kStateBegin = "delve state\n";
 /// To be raised whenever the content changes: there is no reading of other formats.
@@ -70,4 +72,6 @@ inline std::string read_state_file(const std::string& path) {
   return *std::move(bytes);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

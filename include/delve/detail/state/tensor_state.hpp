@@ -14,7 +14,9 @@
 #include <delve/detail/state/state_archive.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 template <typename Archive>
 void transfer(Archive& archive, at::ScalarType& type) {
@@ -107,4 +109,6 @@ void transfer(Archive& archive, at::Generator& generator) {
   }
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

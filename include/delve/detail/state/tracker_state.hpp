@@ -24,7 +24,9 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What a tracker knows besides its layers.
 struct RunState {
@@ -205,4 +207,6 @@ class TrackerState {
   TrainingFieldsBase* fields_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

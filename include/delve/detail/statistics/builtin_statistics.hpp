@@ -17,7 +17,9 @@
 #include <delve/statistic.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Π λᵢ of Σ, by logarithms, so that it neither over- nor underflows on the way.
 inline double determinant(const Spectrum& spectrum) {
@@ -189,4 +191,6 @@ inline std::vector<Statistic> builtin_statistics() {
   };
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

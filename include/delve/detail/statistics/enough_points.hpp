@@ -5,7 +5,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// How many data points a dimension should have for its variance to be that of the layer, not of
 /// the sample.
@@ -16,4 +18,6 @@ constexpr bool has_few_points(double samples, std::int64_t width) {
   return samples < static_cast<double>(kSamplesPerDimension * width);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -10,7 +10,9 @@
 #include <delve/statistic.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A statistic's name, or its quantity, in its parts: "lsat@0.9" is "lsat" and "0.9".
 struct StatisticName {
@@ -47,4 +49,6 @@ inline std::optional<ParameterValue> parameter_in(Parameter parameter, std::stri
   return std::nullopt;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

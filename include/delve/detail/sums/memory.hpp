@@ -11,7 +11,9 @@
 #include <delve/detail/os/os.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The host has less memory than something needs.
 class NotEnoughMemory : public std::runtime_error {
@@ -32,4 +34,6 @@ inline void require_memory(double bytes, std::string_view purpose) {
                                     bytes / giga, static_cast<double>(*available) / giga));
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

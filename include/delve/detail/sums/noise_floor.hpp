@@ -8,7 +8,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The unit roundoff of a floating type: half the distance from 1 to the next number.
 inline double unit_roundoff(c10::ScalarType type) {
@@ -74,4 +76,6 @@ inline double noise_floor(const NoiseSources& it) {
              (root + 8);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -14,7 +14,9 @@
 #include <delve/row_targets.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Sums of batches, laid out as products.hpp says. Each batch is summed apart, so that neither a
 /// bad one nor an exception can spoil what is there; a few of those sums are kept before they are
@@ -254,4 +256,6 @@ class ProductSums {
   std::vector<at::Tensor> unsettled_totals_;  // (1 + c) each, as of add(); none where c is 0
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -17,7 +17,9 @@
 // (d + 1 + c, d), since on a device each operator costs: the lower triangle of Σ yyᵀ, below it Σ y,
 // and below that Σ tyᵀ.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 inline at::Tensor product_in(const at::Tensor& sums) {
   return sums.narrow(0, 0, sums.size(1));
@@ -197,4 +199,6 @@ inline void sum_up(const at::Tensor& rows, const Shift& shift, at::ScalarType ty
   }
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -13,7 +13,9 @@
 #include <delve/detail/tensors/maybe_undefined.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Values this many times as large as the data so far are too large for float32 products.
 constexpr double kLargest = 1e15;
@@ -188,4 +190,6 @@ class Shift {
   bool is_chosen_ = false;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

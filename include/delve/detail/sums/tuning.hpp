@@ -8,7 +8,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// How many batches' sums are kept apart at most.
 constexpr std::int64_t kMostUnsettled = 16;
@@ -104,4 +106,6 @@ inline const Tuning& tuning_on(at::Device device) {
   return device.is_cpu() ? kHostTuning : kDeviceTuning;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

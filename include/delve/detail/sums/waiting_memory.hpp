@@ -8,7 +8,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// How much memory of a device rows may take while they wait, of all layers that share it.
 /// Thread-safe.
@@ -67,4 +69,6 @@ class WaitingMemoryShare {
   std::int64_t bytes_ = 0;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

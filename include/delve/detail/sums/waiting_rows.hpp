@@ -17,7 +17,9 @@
 #include <delve/row_targets.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Whether the numbers of a tensor lie in the host's memory as they are, one after the other.
 inline bool is_plain_memory(const at::Tensor& tensor) {
@@ -251,4 +253,6 @@ class WaitingRows {
   bool is_compact_ = false;  // there is memory for these rows alone
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -7,7 +7,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What each byte does to a CRC-32 of this polynomial, its bits mirrored.
 template <std::uint32_t polynomial>
@@ -43,4 +45,6 @@ template <std::uint32_t polynomial>
   return crc32_by<0x82F63B78U>(bytes);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -17,7 +17,9 @@
 #include <delve/detail/support/utf8.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// By whose rules a file is named.
 enum class FileNaming { Posix, Windows };
@@ -139,4 +141,6 @@ inline constexpr std::string_view forbidden_on_windows = "<>:\"|?*\\";
   return epoch && array_file_name(folder, *epoch) == file ? epoch : std::nullopt;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

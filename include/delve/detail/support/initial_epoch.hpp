@@ -8,7 +8,9 @@
 #include <delve/detail/support/require.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Returns the epoch that a writer is to begin with.
 /// @throws std::invalid_argument where it is negative
@@ -18,4 +20,6 @@ inline std::int64_t checked_initial_epoch(std::int64_t initial_epoch) {
   return initial_epoch;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -7,7 +7,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Appends an unsigned number, its lowest byte first, whatever the machine's own order is.
 template <typename Unsigned>
@@ -30,4 +32,6 @@ template <typename Unsigned>
   return number;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

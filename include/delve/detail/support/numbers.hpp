@@ -14,7 +14,9 @@
 // std::isnan() for false and lets fmt abort at an infinity. A missing value is a NaN here, so every
 // question about one is answered by its bits, which no flag changes (IEEE 754-2019, 3.4).
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 static_assert(std::numeric_limits<double>::is_iec559 && sizeof(double) == sizeof(std::uint64_t),
               "delve reads the bits of IEEE 754's binary64");
@@ -71,4 +73,6 @@ inline std::string number_text(double number, const char* format = "{}") {
   return fmt::format(fmt::runtime(format), number);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

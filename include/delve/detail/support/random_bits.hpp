@@ -6,7 +6,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// 64-bit FNV-1a (Fowler, Noll & Vo; draft-eastlake-fnv): the same with every standard library, as
 /// std::hash is not.
@@ -27,4 +29,6 @@ constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t place) {
   return bits ^ (bits >> 31U);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -15,7 +15,9 @@
 // What std::from_chars() makes of a text, which libc++ has for double only from version 20 on.
 // std::strtod() is no replacement: the locale decides what it takes for a decimal point.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A natural number of any size, in 32-bit digits from the lowest on.
 class BigNumber {
@@ -196,4 +198,6 @@ inline bool is_nan_word(std::string_view text) {
   return with_sign(number);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

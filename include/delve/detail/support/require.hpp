@@ -8,7 +8,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Refuses a bad setting.
 /// @param owner whose setting it is: "delve::PlotOptions"
@@ -25,4 +27,6 @@ inline void require_share(double share, std::string_view owner, std::string_view
   require(share > 0 && share <= 1, owner, option, fmt::to_string(share), "above 0 and at most 1");
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -19,7 +19,9 @@
 #include <delve/detail/support/read_number.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 #ifdef __cpp_lib_to_chars
 inline constexpr bool has_from_chars_for_double = true;
@@ -136,4 +138,6 @@ inline bool is_before(std::string_view a, std::string_view b) {
   return message.substr(0, message.find('\n'));
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

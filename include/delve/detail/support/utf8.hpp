@@ -7,7 +7,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The number of bytes of the code point that a text begins with; 0 where it begins with none.
 /// Source: the table "Well-Formed UTF-8 Byte Sequences" of the Unicode standard, section 3.9.
@@ -41,4 +43,6 @@ namespace delve::DELVE_ABI::detail {
   return valid;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

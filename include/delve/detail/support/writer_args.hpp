@@ -12,7 +12,9 @@
 
 // Settings that a writer made by its key is given as texts.
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 [[noreturn]] inline void bad_writer_arg(std::string_view name, std::string_view text,
                                         std::string_view expected) {
@@ -31,4 +33,6 @@ inline bool bool_arg(std::string_view name, std::string_view text) {
   return text == "true";
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

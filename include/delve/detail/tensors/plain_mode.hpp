@@ -9,7 +9,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// While it lives, operators of this thread compute plainly, whatever the user's code around them
 /// has set: no gradients, no inference tensors (they could not be updated later), no autocast, and
@@ -25,4 +27,6 @@ class PlainMode {
   at::NoTF32Guard no_tf32_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

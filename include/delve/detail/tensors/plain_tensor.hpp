@@ -5,7 +5,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Without names of axes, which LibTorch 2.15 does not know any more.
 template <typename Tensor>
@@ -25,4 +27,6 @@ inline at::Tensor plain_tensor(const at::Tensor& tensor) {
   return without_names(plain, 0);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

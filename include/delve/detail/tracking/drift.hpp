@@ -14,7 +14,9 @@
 #include <delve/detail/tracking/stream.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// A covariance without its size, for one epoch to be compared with the next.
 struct CovarianceShape {
@@ -78,4 +80,6 @@ double join_halves(Stream<Scalar>& stream) {
   return is_nan(drift) ? drift : drift / 2;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

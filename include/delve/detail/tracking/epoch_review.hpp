@@ -20,7 +20,9 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The layers of a record for which a condition holds, each once, in either mode.
 template <typename Condition>
@@ -253,4 +255,6 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
                         "mode_from(ModeSource::Root) would count by the model's mode");
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

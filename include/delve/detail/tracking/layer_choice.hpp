@@ -17,7 +17,9 @@
 #include <delve/options.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Why a layer is not tracked; empty where it is.
 inline std::string reason_to_leave_out(const FoundLayer& layer,
@@ -90,4 +92,6 @@ inline LayerChoice choose_layers(const Modules& modules, const CheckLayerSatOpti
       layer_kind_names()));
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

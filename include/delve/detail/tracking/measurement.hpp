@@ -19,7 +19,9 @@
 #include <delve/statistics.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Below, float64 is quick enough, and a float32 solve that leaves a doubt wasted.
 constexpr std::int64_t kWidthWorthFloat32 = 1024;
@@ -119,4 +121,6 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, CovarianceSh
   }
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -9,7 +9,9 @@
 #include <delve/mode.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What the program says of the forwards of a tracker's layers, over what the modules say
 /// themselves. Thread-safe.
@@ -32,4 +34,6 @@ inline std::shared_ptr<const ThreadMode> innermost_mode(const ModeSwitches& swit
   return innermost<ThreadMode>(switches);
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -56,7 +56,9 @@
 #include <delve/statistics.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The modes that a program has named. Thread-safe.
 class NamedModes {
@@ -727,4 +729,6 @@ void ObservedLayer<Scalar>::tell_once(std::string_view consequence, std::string_
                                    fmt::format("{}: {}: {}", name_, consequence, reason));
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -14,7 +14,9 @@
 #include <delve/product_precision.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// The options that decide what numbers are, as text: a name and a value each.
 inline std::vector<std::pair<std::string, std::string>> options_text(const Settings& settings) {
@@ -66,4 +68,6 @@ inline std::vector<std::pair<std::string, std::string>> options_text(const Setti
   return text;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

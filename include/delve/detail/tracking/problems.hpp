@@ -18,7 +18,9 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Of many names, how many a message has.
 constexpr std::size_t kNamesHeard = 3;
@@ -105,4 +107,6 @@ class Problems {
   std::vector<std::string> messages_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -11,7 +11,9 @@
 #include <delve/detail/tensors/to_device.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Takes a share of the rows that come, each with the same probability. Not thread-safe.
 class RandomRows {
@@ -47,4 +49,6 @@ class RandomRows {
   at::Generator generator_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -11,7 +11,9 @@
 #include <delve/detail/state/tensor_state.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Some of the rows of a stream of batches, spread evenly over all of it: so many of each batch,
 /// then of each second one, of each fourth one, and so on. At most kBatches · kRowsPerBatch of
@@ -80,4 +82,6 @@ class RowSample {
   std::int64_t interval_ = 1;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -24,7 +24,9 @@
 #include <delve/statistics.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 constexpr std::string_view kOptionsName = "delve::CheckLayerSatOptions";
 
@@ -266,4 +268,6 @@ class Settings {
   bool is_near_one_;
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -12,7 +12,9 @@
 #include <delve/mode.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What is known of a layer in one mode.
 template <typename Scalar>
@@ -47,4 +49,6 @@ struct Stream {
 template <typename Scalar>
 using Streams = std::vector<std::pair<Mode, Stream<Scalar>>>;
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

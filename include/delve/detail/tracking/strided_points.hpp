@@ -12,7 +12,9 @@
 #include <delve/detail/support/random_bits.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// One of so many data points: every Nth position of every Mth sample.
 struct PointStride {
@@ -122,4 +124,6 @@ inline std::uint64_t forward_bits(std::uint64_t seed, std::string_view layer, st
   return random_bits(random_bits(of_layer, fnv1a(mode)), static_cast<std::uint64_t>(count));
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

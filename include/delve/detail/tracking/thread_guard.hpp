@@ -7,7 +7,9 @@
 
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What the guards of this thread say, the innermost last. What a guard that was destroyed in
 /// another thread said is null there, and dropped with the next look.
@@ -55,4 +57,6 @@ std::shared_ptr<const Entry> innermost(const typename Entry::Owner& owner) {
   return nullptr;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

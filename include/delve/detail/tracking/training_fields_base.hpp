@@ -13,7 +13,9 @@
 #include <delve/module_view.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// Finds receptive fields while a network trains. Thread-safe. What does it is in
 /// fields/training_fields.hpp, and made known by receptive_field.hpp: a tracker without them need
@@ -54,4 +56,6 @@ DELVE_SHARED inline std::atomic<TrainingFieldsFactory>& training_fields_factory(
   return factory;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

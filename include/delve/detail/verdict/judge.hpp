@@ -16,7 +16,9 @@
 #include <delve/verdict_data.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// What decides. A tail's saturation is "low" by Richter et al., arXiv 2106.12307, section 3, where
 /// such layers have a small part of that of the others; the numbers are ours, the same everywhere.
@@ -244,4 +246,6 @@ class Judge {
   std::vector<bool> are_behind_border_;        // of each judged layer
 };
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -22,7 +22,9 @@
 #include <delve/verdict_data.hpp>
 #include <delve/version.hpp>
 
-namespace delve::DELVE_ABI::detail {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail {
 
 /// "a to d (4 layers)", or "a".
 inline std::string range_text(const std::vector<std::string>& layers) {
@@ -284,4 +286,6 @@ inline std::string text_of(const Verdict& verdict) {
   return text;
 }
 
-}  // namespace delve::DELVE_ABI::detail
+}  // namespace detail
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -10,7 +10,9 @@
 
 // Operators that keep each position by itself.
 
-namespace delve::DELVE_ABI::detail::rules {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail::rules {
 
 inline Trace elementwise(const TracedCall& call, std::size_t output) {
   return detail::elementwise(call.all(), call.outputs[output].sizes(), call.full_name());
@@ -54,4 +56,6 @@ inline Trace batch_norm(const TracedCall& call, std::size_t output) {
   return call.flag(5) ? normalised(call, output) : first(call, output);
 }
 
-}  // namespace delve::DELVE_ABI::detail::rules
+}  // namespace detail::rules
+}  // namespace DELVE_ABI
+}  // namespace delve

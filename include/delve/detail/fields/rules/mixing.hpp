@@ -16,7 +16,9 @@
 
 // Operators that mix all positions of an axis.
 
-namespace delve::DELVE_ABI::detail::rules {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail::rules {
 
 /// softmax, cumsum, …: dim is argument 1, and stays.
 inline Trace along_dim(const TracedCall& call, std::size_t output) {
@@ -110,4 +112,6 @@ inline Trace two_linear(const TracedCall& call, std::size_t output) {
   return detail::elementwise(all, result.sizes(), call.full_name());
 }
 
-}  // namespace delve::DELVE_ABI::detail::rules
+}  // namespace detail::rules
+}  // namespace DELVE_ABI
+}  // namespace delve

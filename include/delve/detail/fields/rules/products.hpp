@@ -16,7 +16,9 @@
 
 // Products, whose positions stay apart or are summed over.
 
-namespace delve::DELVE_ABI::detail::rules {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail::rules {
 
 // Letters of a product: axes of a batch from kBatch on, counted from the last one.
 constexpr int kRow = 0;
@@ -127,4 +129,6 @@ inline Trace embedding(const TracedCall& call, std::size_t output) {
   return trace;
 }
 
-}  // namespace delve::DELVE_ABI::detail::rules
+}  // namespace detail::rules
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -19,7 +19,9 @@
 
 // Operators that move, cut and join axes.
 
-namespace delve::DELVE_ABI::detail::rules {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail::rules {
 
 inline Trace reshape(const TracedCall& call, std::size_t output) {
   return reshaped(*call.trace(0), call.outputs[output].sizes(), call.full_name());
@@ -304,4 +306,6 @@ inline Trace index_select(const TracedCall& call, std::size_t output) {
   return trace;
 }
 
-}  // namespace delve::DELVE_ABI::detail::rules
+}  // namespace detail::rules
+}  // namespace DELVE_ABI
+}  // namespace delve

@@ -17,7 +17,9 @@
 
 // Operators that read a window of positions: convolutions, pools, interpolations.
 
-namespace delve::DELVE_ABI::detail::rules {
+namespace delve {
+inline namespace DELVE_ABI {
+namespace detail::rules {
 
 /// A convolution: input, weight, bias, stride, padding, dilation, …
 inline Trace convolve(const TracedCall& call, std::size_t output, bool is_transposed,
@@ -243,4 +245,6 @@ inline Trace im2col(const TracedCall& call, std::size_t output) {
   return reshaped(trace, result.sizes(), call.full_name());
 }
 
-}  // namespace delve::DELVE_ABI::detail::rules
+}  // namespace detail::rules
+}  // namespace DELVE_ABI
+}  // namespace delve
