@@ -594,13 +594,16 @@ TEST_CASE("Probes are fitted to the data of all ranks", "[ranks][probe]") {
         for (const auto& [stat, mode] :
              {std::pair("probe", Mode::Eval), std::pair("probe_train", Mode::Train),
               std::pair("nc1", Mode::Train), std::pair("probe_r2", Mode::Eval),
-              std::pair("lsat", Mode::Train)}) {
+              std::pair("probe_error", Mode::Eval), std::pair("lsat", Mode::Train)}) {
           const double wanted = value(single[epoch], layer, mode, stat);
           const double found = value(together.records[2][epoch], layer, mode, stat);
           CAPTURE(epoch, layer, stat);
           CHECK(delve::is_missing(found) == delve::is_missing(wanted));
           if (!delve::is_missing(wanted)) CHECK(found == Approx(wanted).epsilon(1e-6));
         }
+        const bool has_error = of_classes && std::string_view(layer) == "2";
+        CHECK(delve::is_missing(value(single[epoch], layer, Mode::Eval, "probe_error")) !=
+              has_error);
         // Far above what is had for nothing: a third, and 0.
         CHECK(value(together.records[0][epoch], layer, Mode::Eval,
                     of_classes ? "probe" : "probe_r2") > (of_classes ? 0.5 : 0.15));

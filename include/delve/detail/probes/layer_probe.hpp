@@ -33,6 +33,8 @@ struct ProbeEpoch {
   /// others.
   std::shared_ptr<Probe<Scalar>> sums = nullptr;
   std::optional<ProbeScore> tried = std::nullopt;  ///< of held_out, if it was tried already
+  /// The statistic "probe_error", where it was found with the samples of all ranks.
+  std::optional<double> error = std::nullopt;
 
   /// How well what was fitted does on what was held out.
   [[nodiscard]] ProbeScore try_held_out() const {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>    // std::sqrt
-#include <cstddef>  // std::size_t
-#include <vector>   // std::vector
+#include <algorithm>  // std::max
+#include <cmath>      // std::sqrt
+#include <cstddef>    // std::size_t
+#include <optional>   // std::optional
+#include <vector>     // std::vector
 
 #include <ATen/ATen.h>
 
@@ -36,18 +38,58 @@ inline bool are_of_same_samples(const std::vector<SampleScores>& a,
   return true;
 }
 
+/// The best probe of the layers before, which each layer's is compared with.
+class BestBefore {
+ public:
+  /// Takes the next layer in.
+  /// @param place the caller's name for it
+  /// @param share what its probe got right
+  /// @return the place of the best one before; unset for the first layer
+  std::optional<std::size_t> take(std::size_t place, double share) {
+    const std::optional<std::size_t> before = best_;
+    if (!best_ || share > share_) {
+      best_ = place;
+      share_ = share;
+    }
+    return before;
+  }
+
+ private:
+  std::optional<std::size_t> best_;
+  double share_ = 0;
+};
+
+/// How the right answers of two probes differ, sample by sample: sums that several ranks, each with
+/// samples of its own, add up. Waits for the device.
+/// @return (4) float64 on the host: samples that count in both, Σδ, Σδ², and 1 where the two were
+///   not tried on the same samples
+inline at::Tensor paired_sums(const std::vector<SampleScores>& a,
+                              const std::vector<SampleScores>& b) {
+  at::Tensor sums = at::zeros({4}, at::kDouble);
+  if (!are_of_same_samples(a, b)) {
+    sums[3] = 1;
+  } else if (!a.empty()) {
+    const at::Tensor difference = in_a_row(a) - in_a_row(b);
+    const at::Tensor known = difference.masked_select(at::isnan(difference).logical_not());
+    sums[0] = known.numel();
+    sums[1] = known.sum();
+    sums[2] = known.square().sum();
+  }
+  return sums;
+}
+
 /// The standard error of the difference of two shares of right answers on the same samples, s/√n
 /// with s² the variance of the samples' differences (with n − 1): what both get right or wrong
 /// cancels (McNemar, "Note on the sampling error of the difference between correlated proportions
-/// or percentages", Psychometrika 12, 1947).
-/// @param a (n): 1, 0, or a NaN where a sample does not count
-/// @return missing where fewer than two samples count in both
-inline double paired_error(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor difference = a - b;
-  const at::Tensor known = difference.masked_select(at::isnan(difference).logical_not());
-  const auto count = static_cast<double>(known.numel());
-  if (count < 2) return missing_number();
-  return std::sqrt(known.var(/*unbiased=*/true).item<double>() / count);
+/// or percentages", Psychometrika 12, 1947). From sums: of −1, 0 and 1 they are exact.
+/// @param sums as paired_sums() returns them, on the host
+/// @return missing where fewer than two samples count in both, or they are not the same
+inline double paired_error(const at::Tensor& sums) {
+  const double* const sum = sums.data_ptr<double>();
+  const double count = sum[0];
+  if (count < 2 || sum[3] > 0) return missing_number();
+  const double variance = (sum[2] - sum[1] * sum[1] / count) / (count - 1);
+  return std::sqrt(std::max(0.0, variance) / count);
 }
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>    // std::max, std::remove_if, std::sort
+#include <cmath>        // std::isnan
 #include <cstddef>      // std::size_t
 #include <cstdint>      // std::int64_t
 #include <exception>    // std::exception
@@ -18,6 +19,7 @@
 
 #include <delve/covariance.hpp>
 #include <delve/detail/probes/layer_probe.hpp>
+#include <delve/detail/probes/probe_errors.hpp>
 #include <delve/detail/probes/probe_score.hpp>
 #include <delve/detail/ranks/moments_sum.hpp>
 #include <delve/detail/ranks/rank_group.hpp>
@@ -102,6 +104,7 @@ class EpochSums {
     sum_others();
     try {
       fit();
+      compare();
     } catch (const std::exception& error) {
       fault = error.what();
     }
@@ -125,6 +128,7 @@ class EpochSums {
     at::Tensor tried;
     std::shared_ptr<Probe<Scalar>> probe;  // of all ranks
     std::shared_ptr<LazyFit<Scalar>> fit;
+    at::Tensor gain;  // as paired_sums(): on the best layer before; only of classes
   };
 
   static constexpr std::size_t kNotes = 10;  // of a layer
@@ -136,7 +140,8 @@ class EpochSums {
   /// All that this rank has to say. What may fail is done here, before anybody waits for it.
   void prepare(Layers& layers) {
     // The names come first: where something fails, the others shall still hear of one program.
-    for (LayerEpoch<Scalar>& layer : layers) entries_.push_back({&layer, {}, {}, {}, {}, {}, {}});
+    for (LayerEpoch<Scalar>& layer : layers)
+      entries_.push_back({&layer, {}, {}, {}, {}, {}, {}, {}});
     std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
       return a.layer->first->name() < b.layer->first->name();
     });
@@ -150,7 +155,7 @@ class EpochSums {
         notes_.push_back(flag ? 1 : 0);
       }
       notes_.push_back(is_first() ? place : 0);
-      notes_.push_back(0);
+      notes_.push_back(has_scores_by_sample(data) ? 1 : 0);
       for (const Mode mode : modes_) prepare_stream(entry, mode);
       if (settings().has_probes()) prepare_probe(entry);
     }
@@ -184,6 +189,12 @@ class EpochSums {
     entry.evaluation = probe->evaluation.numbers(targets(), group_.device());
     entry.training = probe->training.numbers(targets(), group_.device());
     entry.tried = ProbeScore().numbers(targets(), group_.device());
+    entry.gain = at::zeros({4}, entry.tried.options());
+  }
+
+  [[nodiscard]] static bool has_scores_by_sample(
+      const typename ObservedLayer<Scalar>::EpochData& data) {
+    return data.probe && !data.probe->evaluation.by_sample().empty();
   }
 
   [[nodiscard]] bool has_halves(Mode mode) const {
@@ -251,10 +262,40 @@ class EpochSums {
                   });
   }
 
+  /// Compares each layer's probe with the best one of the layers before, in rank 0's order, on this
+  /// rank's samples.
+  void compare() {
+    if (!settings().has_probes()) return;
+    std::vector<std::size_t> ordered;
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      const std::int64_t* const notes = &notes_[i * kNotes];
+      if (notes[2] > 0 && notes[9] > 0) ordered.push_back(i);
+    }
+    std::sort(ordered.begin(), ordered.end(), [&](std::size_t a, std::size_t b) {
+      return notes_[a * kNotes + 8] < notes_[b * kNotes + 8];
+    });
+    BestBefore best;
+    for (const std::size_t i : ordered) {
+      Entry& entry = entries_[i];
+      ProbeScore all;
+      all.assign(entry.evaluation);
+      const double share = all.share();
+      if (std::isnan(share)) continue;
+      const auto before = best.take(i, share);
+      if (!before) continue;
+      entry.gain.copy_(paired_sums(scores_of(entry), scores_of(entries_[*before])));
+    }
+  }
+
+  [[nodiscard]] static const std::vector<SampleScores>& scores_of(const Entry& entry) {
+    return entry.layer->second.probe->evaluation.by_sample();
+  }
+
   void sum_tried() {
     if (!settings().has_probes()) return;
     std::vector<at::Tensor> tensors;
     for (Entry& entry : entries_) tensors.push_back(entry.tried);
+    for (Entry& entry : entries_) tensors.push_back(entry.gain);
     group_.sum(tensors);
   }
 
@@ -276,6 +317,7 @@ class EpochSums {
           ProbeEpoch<Scalar>& probe = *entry.layer->second.probe;
           probe.evaluation.assign(entry.evaluation);
           probe.training.assign(entry.training);
+          probe.error = paired_error(entry.gain.cpu());
           probe.tried.emplace();
           probe.tried->assign(entry.tried);
           probe.held_out.clear();

@@ -137,24 +137,19 @@ inline void add_probe_errors(EpochRecord& record, const std::vector<LayerReport>
     }
     return nullptr;
   };
-  const LayerReport* best = nullptr;
-  double best_share = 0;
+  BestBefore best;
   for (LayerRecord& layer : record.layers) {
     if (layer.mode != Mode::Eval) continue;
     const Value* share = value(layer, "probe");
+    Value* error = value(layer, kProbeError);
     const auto report = std::find_if(reports.begin(), reports.end(),
                                      [&](const auto& it) { return it.layer == layer.layer; });
-    const bool has_scores = share != nullptr && !is_missing(share->value) &&
-                            report != reports.end() && !report->probe_scores.empty();
-    if (!has_scores) continue;
-    Value* error = value(layer, kProbeError);
-    if (best != nullptr && error != nullptr &&
-        are_of_same_samples(report->probe_scores, best->probe_scores)) {
-      error->value = paired_error(in_a_row(report->probe_scores), in_a_row(best->probe_scores));
-    }
-    if (best != nullptr && share->value <= best_share) continue;
-    best = &*report;
-    best_share = share->value;
+    if (share == nullptr || error == nullptr || report == reports.end()) continue;
+    if (report->probe_error) error->value = *report->probe_error;
+    if (is_missing(share->value) || report->probe_scores.empty()) continue;
+    const auto before = best.take(static_cast<std::size_t>(report - reports.begin()), share->value);
+    if (!before) continue;
+    error->value = paired_error(paired_sums(report->probe_scores, reports[*before].probe_scores));
   }
 }
 

@@ -182,6 +182,8 @@ struct LayerReport {
   std::string part_of;  ///< the name of the layer that it is a part of; empty where it is whole
   ProbeFaults probe_faults;
   std::vector<SampleScores> probe_scores;  ///< of its evaluation
+  /// The statistic "probe_error", where it is known already, and not found from those.
+  std::optional<double> probe_error;
 };
 
 /// One tracked layer, from its output to its record. Thread-safe.
@@ -424,7 +426,7 @@ typename ObservedLayer<Scalar>::EpochData ObservedLayer<Scalar>::end_epoch() {
 
 template <typename Scalar>
 LayerReport ObservedLayer<Scalar>::report(EpochData data) {
-  LayerReport report{name_, {}, 0, data.is_frozen, data.was_called, {}, data.probe_faults, {}};
+  LayerReport report{name_, {}, 0, data.is_frozen, data.was_called, {}, data.probe_faults, {}, {}};
   if (!part_.empty()) report.part_of = name_.substr(0, name_.size() - part_.size() - 1);
   for (const auto& [mode, stream] : data.streams) {
     report.width = std::max(report.width, stream.width());
@@ -433,6 +435,7 @@ LayerReport ObservedLayer<Scalar>::report(EpochData data) {
   if (data.probe) {
     probe = measured(*data.probe);
     report.probe_scores = data.probe->evaluation.by_sample();
+    report.probe_error = data.probe->error;
   }
   report.probe_faults.is_unsolved = !probe.is_solved;
   for (auto& [mode, stream] : data.streams) {
