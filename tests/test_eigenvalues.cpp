@@ -149,6 +149,74 @@ TEST_CASE("A wide layer's integers are those of float64, whichever solve decided
   }
 }
 
+TEST_CASE("Leading eigenvalues are proved to be these, or refused", "[eigenvalues]") {
+  torch::manual_seed(5);
+  int found = 0;
+  for (const std::int64_t width : {300, 600}) {
+    auto spectra = adversarial_spectra(width);
+    const torch::Tensor i = torch::arange(1, width + 1, torch::kDouble);
+    const auto five_above = [&](double others) {
+      torch::Tensor values = torch::rand({width}, torch::kDouble) * others;
+      values.narrow(0, 0, 5).fill_(1);
+      return values;
+    };
+    // As in a tail: few directions, exactly alike or not, above many small ones.
+    spectra.emplace_back("five alike", five_above(1e-5));
+    spectra.emplace_back("five alike, noisy", five_above(1.0 / static_cast<double>(width)));
+    spectra.emplace_back("steep", torch::exp(-i / 2));
+    for (const auto& [name, eigenvalues] : spectra) {
+      const torch::Tensor matrix = matrix_with(eigenvalues);
+      const Spectrum exact(*symmetric_eigenvalues(matrix), width);
+      for (const double share : {0.3, 0.5, 0.8, 0.9, 0.99, 0.999}) {
+        const auto leading = delve::proven_leading_eigenvalues(matrix, share);
+        if (!leading) continue;
+        ++found;
+        const Spectrum spectrum(leading->values, width, leading->approximation);
+        CAPTURE(width, name, share, leading->values.size());
+        for (const double threshold : {share, share / 2}) {
+          const std::int64_t count = spectrum.dimensionality(threshold);
+          CHECK((spectrum.in_doubt() || count == exact.dimensionality(threshold)));
+        }
+        CHECK(leading->values.size() <= width / 8);
+        const Eigen::VectorXd wanted = exact.eigenvalues().head(leading->values.size());
+        CHECK((leading->values - wanted).norm() <= leading->approximation.error);
+        CHECK(leading->approximation.error < 1.001e-4 * exact.eigenvalues()[0]);
+        CHECK(spectrum.participation_ratio() == Approx(exact.participation_ratio()));
+        CHECK(spectrum.stable_rank() == Approx(exact.stable_rank()).epsilon(1e-6));
+      }
+    }
+    // Without a proof of these they would not be worth their time.
+    CHECK(delve::proven_leading_eigenvalues(matrix_with(five_above(1e-5)), 0.99));
+    CHECK(delve::proven_leading_eigenvalues(matrix_with(torch::exp(-i / 2)), 0.99));
+    CHECK_FALSE(delve::proven_leading_eigenvalues(torch::eye(width, torch::kDouble), 0.99));
+  }
+  std::cout << "Leading eigenvalues were proved " << found << " times\n";
+}
+
+TEST_CASE("A leading eigenvector that is missed is noticed, though no residual tells",
+          "[eigenvalues]") {
+  torch::manual_seed(6);
+  const std::int64_t width = 200;
+  torch::Tensor variances = torch::rand({width}, torch::kDouble) * 0.1;
+  variances.narrow(0, width - 8, 8).fill_(1);
+  const torch::Tensor matrix = matrix_with(variances);
+  const auto [values, vectors] = torch::linalg_eigh(matrix);
+  for (const double limit : {0.11, 0.5, 0.999999}) {
+    CAPTURE(limit);
+    for (std::int64_t missed = width - 8; missed < width; ++missed) {
+      const torch::Tensor others =
+          torch::arange(width - 8, width).masked_select(torch::arange(width - 8, width) != missed);
+      const torch::Tensor some = vectors.index_select(1, others);
+      // Exact eigenvectors: there is no residual.
+      CHECK((matrix.mm(some) - some * values.index_select(0, others)).norm().item<double>() <
+            1e-12);
+      CHECK_FALSE(delve::are_leading(matrix, some, values.index_select(0, others), limit));
+    }
+    CHECK(delve::are_leading(matrix, vectors.narrow(1, width - 8, 8),
+                             values.narrow(0, width - 8, 8), limit));
+  }
+}
+
 TEST_CASE("Leading eigenvectors are orthonormal, and of the largest eigenvalues", "[eigenvalues]") {
   torch::manual_seed(4);
   const torch::Tensor matrix = matrix_with(torch::arange(1, 9, torch::kDouble));

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>     // std::abs, std::exp2, std::isfinite, std::sqrt
-#include <cstdint>   // std::int64_t
-#include <optional>  // std::optional
-#include <utility>   // std::move
+#include <algorithm>  // std::min
+#include <cmath>      // std::abs, std::exp2, std::isfinite, std::sqrt
+#include <cstdint>    // std::int64_t
+#include <optional>   // std::optional
+#include <tuple>      // std::get
+#include <utility>    // std::move
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <Eigen/Core>
 
 #include <delve/spectrum.hpp>
@@ -72,10 +75,116 @@ inline std::optional<ApproximateEigenvalues> approximate_eigenvalues(const at::T
     const double error = float32_error(matrix.size(0), norm);
     Eigen::VectorXd found = to_eigen(values.to(at::kDouble)) / scale;
     if (!(std::abs(found.norm() - norm) <= error)) return std::nullopt;
-    return ApproximateEigenvalues{std::move(found), {error, matrix.trace().item<double>()}};
+    return ApproximateEigenvalues{std::move(found),
+                                  {error, matrix.trace().item<double>(), norm * norm}};
   } catch (const c10::Error&) {
     return std::nullopt;
   }
+}
+
+/// Whether what is orthogonal to these vectors has no eigenvalue above a limit: whether
+/// μI − A + QΘQᵀ, which there is μI − A, has a Cholesky factor. Waits for the device.
+/// @param matrix A, (d, d), float64, both triangles of it
+/// @param vectors Q, (d, k), orthonormal
+/// @param values Θ, (k)
+/// @param limit μ
+inline bool are_leading(const at::Tensor& matrix, const at::Tensor& vectors,
+                        const at::Tensor& values, double limit) {
+  at::Tensor rest = at::addmm(matrix, vectors * values, vectors.t(), /*beta=*/-1, /*alpha=*/1);
+  rest.diagonal().add_(limit);
+  return std::get<1>(at::linalg_cholesky_ex(rest)).item<std::int64_t>() == 0;
+}
+
+/// The eigenvalues of a covariance that explain a share of its variance, and some that follow,
+/// where a few do: those of a layer in a tail. Found by iterating a block of vectors, they are
+/// proved to be the leading ones, within the error that is returned. Waits for the device; of the
+/// same matrix the same, and no random number of the program's is drawn.
+///
+/// With Q the orthonormal Ritz vectors that are returned, Θ their values and R = AQ − QΘ, which is
+/// orthogonal to Q, the matrix B = A − RQᵀ − QRᵀ has the eigenvalues Θ, and those of A on what is
+/// orthogonal to Q. Sorted, those of A and B are off by a vector of at most ‖A − B‖ = √2·‖R‖
+/// (Hoffman & Wielandt, see Spectrum). That no other one of B's is above θ, the smallest in Θ, is
+/// what residuals cannot tell, for a direction that the block misses leaves none; are_leading()
+/// can, with a μ below θ. Its factorisation takes a fraction of an eigenvalue solver's time. θ − μ
+/// has room for its rounding, (d + 1)·u·dμ (Higham, "Accuracy and stability of numerical
+/// algorithms", 2nd ed., theorem 10.3, with ‖ |L||Lᵀ| ‖ ≤ tr(LLᵀ) ≤ dμ).
+/// @param matrix (d, d), float64, both triangles of it
+/// @param share of the trace, above 0
+/// @return nothing where too many are needed for it to be worth it, more than about d/32, or where
+///   the proof fails
+inline std::optional<ApproximateEigenvalues> proven_leading_eigenvalues(const at::Tensor& matrix,
+                                                                        double share) {
+  constexpr int most_steps = 10;
+  constexpr double unit = 1.2e-16;  // u, rounded up
+  const std::int64_t width = matrix.size(0);
+  const double norm = matrix.norm().item<double>();
+  const double total = matrix.trace().item<double>();
+  if (!std::isfinite(norm) || !(total > 0)) return std::nullopt;
+  const auto most = static_cast<double>(width) / 32;
+  // By Cauchy and Schwarz the k leading ones sum up to √k · ‖A‖ at most.
+  const double least = share * (total / norm) * share * (total / norm);
+  if (least > most) return std::nullopt;
+  auto block = static_cast<std::int64_t>(2 * std::min(most, 16 + 2 * least));
+  if (block < 8) return std::nullopt;
+  try {
+    const at::Generator generator = at::detail::createCPUGenerator(/*seed=*/1);
+    const auto draw = [&](std::int64_t count) {
+      return at::randn({width, count}, generator, at::TensorOptions(at::kDouble))
+          .to(matrix.device());
+    };
+    at::Tensor basis = draw(block);
+    for (int step = 0; step < most_steps; ++step) {
+      basis = std::get<0>(at::linalg_qr(basis));
+      const at::Tensor image = matrix.mm(basis);
+      const auto [ascending, rotation] = at::linalg_eigh(basis.t().mm(image));
+      const at::Tensor turn = rotation.flip(1);
+      const at::Tensor values = ascending.flip(0);
+      const at::Tensor vectors = basis.mm(turn);
+      basis = image.mm(turn);  // for the next step
+      const Eigen::VectorXd theta = to_eigen(values);
+      const Eigen::VectorXd residuals = to_eigen((basis - vectors * values).square().sum(0));
+
+      std::int64_t count = 0;  // that reach the share
+      double sum = 0;
+      while (count < block && sum < share * total) sum += theta[count++];
+      if (sum < share * total) {
+        if (step < 2) continue;
+        // Those that follow are no larger.
+        const double lacking = (share * total - sum) / theta[block - 1];
+        if (!(static_cast<double>(block) + lacking <= most)) return std::nullopt;
+        basis = at::cat({basis, draw(block)}, 1);
+        block *= 2;
+        continue;
+      }
+      if (count == block) continue;
+      // The last one that is returned: before the widest gap, where the block tells it best from
+      // the rest.
+      std::int64_t end = count - 1;
+      for (std::int64_t i = count; i + 1 < block; ++i) {
+        if (theta[i] - theta[i + 1] > theta[end] - theta[end + 1]) end = i;
+      }
+      const std::int64_t kept = end + 1;
+      const double residual = std::sqrt(residuals.head(kept).sum());
+      const double rounding =
+          static_cast<double>(width) * unit * norm;  // of Q, Θ, R and their products
+      const double error = std::sqrt(2.) * (residual + rounding);
+      const double margin = std::sqrt(static_cast<double>(count)) * error;
+      // The values themselves are then off by about the square of this.
+      const bool is_exact = error <= 1e-4 * theta[0];
+      const bool is_settled = is_exact && sum - margin >= share * total &&
+                              sum - theta[count - 1] + margin < share * total;
+      const double limit = (theta[end] + theta[end + 1]) / 2;
+      const double slack =
+          static_cast<double>(width + 1) * unit * static_cast<double>(width) * limit;
+      if (!is_settled || theta[end] - limit <= slack + rounding) continue;
+      if (!are_leading(matrix, vectors.narrow(1, 0, kept), values.narrow(0, 0, kept), limit)) {
+        continue;
+      }
+      return ApproximateEigenvalues{theta.head(kept), {error, total, norm * norm}};
+    }
+  } catch (const c10::Error&) {
+  }
+  return std::nullopt;
 }
 
 /// What symmetric_eigenvectors() finds.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>   // std::count_if, std::max, std::min, std::partition_point, std::sort
-#include <cmath>       // std::exp, std::log, std::sqrt
+#include <cmath>       // std::exp, std::isnan, std::log, std::sqrt
 #include <cstddef>     // std::size_t
 #include <cstdint>     // std::int64_t
 #include <functional>  // std::greater
@@ -27,11 +27,14 @@ enum class IdimRule {
   Delve,
 };
 
-/// What is known of eigenvalues that were computed in less than float64.
+/// What is known of eigenvalues that were computed in less than float64, or of which only the
+/// leading ones were.
 struct Approximation {
   /// At most: the Frobenius norm of the change to the matrix that would give these eigenvalues.
   double error;
   double total;  ///< the exact sum of the eigenvalues: the trace
+  /// That of their squares: ‖A‖², Frobenius's norm. NaN: unknown.
+  double squares = detail::missing_number();
 };
 
 /// The eigenvalues of a layer's covariance, solved for once; all else is read off them. Several
@@ -39,7 +42,9 @@ struct Approximation {
 /// and saturation() note what in_doubt() returns.
 class Spectrum {
  public:
-  /// @param eigenvalues in any order; where they are fewer than width, the others are zero
+  /// @param eigenvalues in any order; where they are fewer than width, the others are zero, or with
+  ///   an approximation not known, and no larger. Then only what names itself below as read off the
+  ///   leading ones is right
   /// @param approximation unset where they are as good as float64 gives them
   /// @param floor eigenvalues that are not above it are rounding, and taken for zero; of
   ///   approximate ones those are only known to be small, which may leave a doubt
@@ -77,7 +82,7 @@ class Spectrum {
   }
 
   /// The smallest k with p_k ≥ threshold; 0 where there is no variance. Where rounding leaves no
-  /// such p_k, the number of eigenvalues above the floor.
+  /// such p_k, the number of eigenvalues above the floor. Read off the leading ones.
   /// @param threshold in (0, 1]
   [[nodiscard]] std::int64_t dimensionality(double threshold,
                                             IdimRule rule = IdimRule::ExplainedVariance) const {
@@ -96,7 +101,7 @@ class Spectrum {
   /// for so far. Never without an approximation.
   [[nodiscard]] bool in_doubt() const { return in_doubt_; }
 
-  /// dimensionality / d.
+  /// dimensionality / d. Read off the leading ones.
   [[nodiscard]] double saturation(double threshold,
                                   IdimRule rule = IdimRule::ExplainedVariance) const {
     return static_cast<double>(dimensionality(threshold, rule)) / static_cast<double>(width_);
@@ -106,14 +111,18 @@ class Spectrum {
   // these are 0 where there is no variance.
 
   /// (Σλ)² / Σλ², between 1 and d (Gao et al., "A theory of multineuronal dimensionality, dynamics
-  /// and measurement", bioRxiv 214262, 2017).
+  /// and measurement", bioRxiv 214262, 2017). Read off the leading ones.
   [[nodiscard]] double participation_ratio() const {
     if (!(total() > 0)) return 0;
+    if (approximation_ && !std::isnan(approximation_->squares)) {
+      return total() / approximation_->squares * total();
+    }
     return 1 / sum_of([&](double value) { return (value / total()) * (value / total()); });
   }
 
   /// Σλ / λ₁, between 1 and d: the squared Frobenius norm of the centred data over its squared
-  /// spectral norm (Rudelson & Vershynin, "Sampling from large matrices", J. ACM 54(4), 2007).
+  /// spectral norm (Rudelson & Vershynin, "Sampling from large matrices", J. ACM 54(4), 2007). Read
+  /// off the leading ones.
   [[nodiscard]] double stable_rank() const { return total() > 0 ? total() / eigenvalues_[0] : 0; }
 
   /// exp(−Σ qᵢ ln qᵢ) with qᵢ = √λᵢ / Σ√λ, between 1 and d (Roy & Vetterli, "The effective rank: a

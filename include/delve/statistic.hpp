@@ -87,6 +87,10 @@ struct Statistic {
   std::optional<Mode> only = {};  ///< unset: in all modes
   ValueKind kind = ValueKind::Number;
   ArrayKind array_kind = ArrayKind::Matrix;
+  /// Of the spectrum it reads at most what is read off the leading eigenvalues (spectrum.hpp).
+  /// Where all statistics of a tracker do, wide layers with few directions are solved for these
+  /// alone.
+  bool is_of_leading = false;
 
   [[nodiscard]] static Statistic number(std::string name, std::string quantity, Number value) {
     return {std::move(name), std::move(quantity), std::move(value)};
@@ -112,6 +116,11 @@ struct Statistic {
   }
   [[nodiscard]] Statistic only_in(Mode mode) && {
     only = mode;
+    return std::move(*this);
+  }
+
+  [[nodiscard]] Statistic of_leading() && {
+    is_of_leading = true;
     return std::move(*this);
   }
 

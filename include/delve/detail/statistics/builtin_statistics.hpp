@@ -93,7 +93,8 @@ inline std::vector<Statistic> builtin_statistics() {
                name, "saturation",
                [](const Layer& it) { return it.spectrum.saturation(it.threshold, it.idim_rule); })
         .shown_as(ValueKind::Saturation)
-        .with(Parameter::Threshold);
+        .with(Parameter::Threshold)
+        .of_leading();
   };
   const auto of_probe = [](std::string name, const char* quantity, Mode mode,
                            double ProbeMeasurement::*figure) {
@@ -101,14 +102,16 @@ inline std::vector<Statistic> builtin_statistics() {
                              [figure](const Layer& it) { return it.probe->*figure; })
         .shown_as(ValueKind::Share)
         .needing({Need::Probe})
-        .only_in(mode);
+        .only_in(mode)
+        .of_leading();
   };
   const auto of_drift = [](std::string name, const char* quantity,
                            double DriftMeasurement::*figure) {
     return Statistic::number(std::move(name), quantity,
                              [figure](const Layer& it) { return it.drift->*figure; })
         .shown_as(ValueKind::Drift)
-        .needing({Need::Drift});
+        .needing({Need::Drift})
+        .of_leading();
   };
   return {
       saturation_called("lsat"),
@@ -120,24 +123,30 @@ inline std::vector<Statistic> builtin_statistics() {
                               it.spectrum.dimensionality(it.threshold, it.idim_rule));
                         })
           .shown_as(ValueKind::Count)
-          .with(Parameter::Threshold),
+          .with(Parameter::Threshold)
+          .of_leading(),
       Statistic::number("suggested_width", "suggested-width", suggested_width)
           .shown_as(ValueKind::Count)
-          .with(Parameter::Threshold),
+          .with(Parameter::Threshold)
+          .of_leading(),
       Statistic::number("trc", "covariance-trace", [](const Layer& it) { return it.trace; })
-          .shown_as(ValueKind::Variance),
+          .shown_as(ValueKind::Variance)
+          .of_leading(),
       Statistic::number("dtrc", "diagonal-trace",
                         [](const Layer& it) { return it.spectrum.total(); })
-          .shown_as(ValueKind::Variance),
+          .shown_as(ValueKind::Variance)
+          .of_leading(),
       Statistic::number("det", "covariance-determinant",
                         [](const Layer& it) { return determinant(it.spectrum); })
           .needing(small),
       Statistic::numbers("cov", "covariance-matrix", ArrayKind::Matrix,
                          [](const Layer& it) { return *it.covariance; })
-          .needing({Need::Covariance}),
+          .needing({Need::Covariance})
+          .of_leading(),
       Statistic::numbers("embed", "embedded-sample", ArrayKind::Points,
                          [](const Layer& it) { return *it.embedding; })
-          .needing({Need::Embedding}),
+          .needing({Need::Embedding})
+          .of_leading(),
       Statistic::number("logdet", "log-determinant",
                         [](const Layer& it) { return it.spectrum.log_determinant(); })
           .needing(small),
@@ -145,9 +154,11 @@ inline std::vector<Statistic> builtin_statistics() {
                         [](const Layer& it) { return it.spectrum.effective_rank(); })
           .needing(small),
       Statistic::number("participation_ratio", "participation-ratio",
-                        [](const Layer& it) { return it.spectrum.participation_ratio(); }),
+                        [](const Layer& it) { return it.spectrum.participation_ratio(); })
+          .of_leading(),
       Statistic::number("stable_rank", "stable-rank",
-                        [](const Layer& it) { return it.spectrum.stable_rank(); }),
+                        [](const Layer& it) { return it.spectrum.stable_rank(); })
+          .of_leading(),
       Statistic::number("entropy", "spectral-entropy",
                         [](const Layer& it) { return it.spectrum.entropy(); })
           .shown_as(ValueKind::Share)
@@ -167,7 +178,8 @@ inline std::vector<Statistic> builtin_statistics() {
       Statistic::number("dead", "dead-units",
                         [](const Layer& it) { return dead_units(*it.variances); })
           .shown_as(ValueKind::Count)
-          .needing({Need::Variances}),
+          .needing({Need::Variances})
+          .of_leading(),
       of_drift("drift", "drift", &DriftMeasurement::drift),
       of_drift(kDriftFloor, "drift-floor", &DriftMeasurement::floor).only_in(Mode::Train),
       of_drift(kDriftChance, "drift-chance", &DriftMeasurement::chance),
@@ -177,7 +189,8 @@ inline std::vector<Statistic> builtin_statistics() {
                &ProbeMeasurement::held_out),
       Statistic::number(kProbeError, "probe-error", [](const Layer&) { return missing_value(); })
           .needing({Need::Probe})
-          .only_in(Mode::Eval),
+          .only_in(Mode::Eval)
+          .of_leading(),
       // R² of a poor probe is below 0.
       of_probe("probe_r2", "probe-r2", Mode::Eval, &ProbeMeasurement::evaluation)
           .shown_as(ValueKind::Number),
@@ -187,7 +200,8 @@ inline std::vector<Statistic> builtin_statistics() {
           .shown_as(ValueKind::Number),
       Statistic::number("samples", "samples",
                         [](const Layer& it) { return static_cast<double>(it.samples); })
-          .shown_as(ValueKind::Count),
+          .shown_as(ValueKind::Count)
+          .of_leading(),
   };
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>  // std::min
 #include <cstdint>    // std::int64_t
+#include <optional>   // std::optional
 #include <utility>    // std::move
 
 #include <ATen/ATen.h>
@@ -25,6 +26,9 @@ namespace detail {
 
 /// Below, float64 is quick enough, and a float32 solve that leaves a doubt wasted.
 constexpr std::int64_t kWidthWorthFloat32 = 1024;
+
+/// The same of leading eigenvalues alone.
+constexpr std::int64_t kWidthWorthLeading = 512;
 
 /// Data points (m, d), centred, on the two leading eigenvectors of Σ; (m, 1) where d is 1.
 inline Eigen::MatrixXd embedded(const at::Tensor& rows, const at::Tensor& mean,
@@ -104,13 +108,22 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, CovarianceSh
     return;
   }
   const double floor = covariance.noise_floor();
-  if (matrix.size(0) >= kWidthWorthFloat32 && !settings.need(Need::SmallEigenvalues)) {
-    if (auto approximate = approximate_eigenvalues(matrix)) {
-      const Spectrum spectrum(std::move(approximate->values), covariance.width(),
-                              approximate->approximation, floor);
-      read(spectrum);
-      if (!spectrum.in_doubt()) return;
-    }
+  /// Whether these eigenvalues leave no doubt about what is read off them.
+  const auto read_approximate = [&](std::optional<ApproximateEigenvalues> found) {
+    if (!found) return false;
+    const Spectrum spectrum(std::move(found->values), covariance.width(), found->approximation,
+                            floor);
+    read(spectrum);
+    return !spectrum.in_doubt();
+  };
+  const std::optional<double> share = settings.leading_share();
+  if (matrix.size(0) >= kWidthWorthLeading && share &&
+      read_approximate(proven_leading_eigenvalues(matrix, *share))) {
+    return;
+  }
+  if (matrix.size(0) >= kWidthWorthFloat32 && !settings.need(Need::SmallEigenvalues) &&
+      read_approximate(approximate_eigenvalues(matrix))) {
+    return;
   }
   if (auto eigenvalues = symmetric_eigenvalues(matrix)) {
     read(Spectrum(*std::move(eigenvalues), covariance.width(), {}, floor));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>    // std::any_of, std::find
+#include <algorithm>    // std::any_of, std::find, std::max
 #include <cstdint>      // std::int64_t
 #include <string>       // std::string
 #include <string_view>  // std::string_view
@@ -72,12 +72,28 @@ inline std::vector<Statistic> statistics_of(const CheckLayerSatOptions& options)
   return statistics;
 }
 
-/// Whether a statistic has a threshold so near to 1 that float32 products would decide.
-inline bool is_near_one(const Statistic& statistic, double sat_threshold) {
-  if (statistic.parameter != Parameter::Threshold) return false;
+/// The threshold that a statistic counts by; unset where it counts by none.
+inline std::optional<double> threshold_of(const Statistic& statistic, double sat_threshold) {
+  if (statistic.parameter != Parameter::Threshold) return std::nullopt;
   const std::string_view text = parse_statistic_name(statistic.name).parameter.value_or("");
   const auto own = parameter_in(Parameter::Threshold, text);
-  return 1 - (own ? own->threshold : sat_threshold) < 1e-5;
+  return own ? own->threshold : sat_threshold;
+}
+
+/// Whether a statistic has a threshold so near to 1 that float32 products would decide.
+inline bool is_near_one(const Statistic& statistic, double sat_threshold) {
+  return 1 - threshold_of(statistic, sat_threshold).value_or(0) < 1e-5;
+}
+
+/// Settings::leading_share().
+inline std::optional<double> leading_share_of(const std::vector<Statistic>& statistics,
+                                              double sat_threshold) {
+  double share = 0;
+  for (const Statistic& statistic : statistics) {
+    if (!statistic.is_of_leading) return std::nullopt;
+    share = std::max(share, threshold_of(statistic, sat_threshold).value_or(0));
+  }
+  return share > 0 ? share : sat_threshold;
 }
 
 /// @throws std::invalid_argument where also_track holds a kind that the table does not
@@ -208,6 +224,7 @@ class Settings {
     is_near_one_ = std::any_of(statistics_.begin(), statistics_.end(), [&](const auto& statistic) {
       return is_near_one(statistic, options_.sat_threshold());
     });
+    leading_share_ = leading_share_of(statistics_, options_.sat_threshold());
     const bool in_float64 = need(Need::SmallEigenvalues) || is_near_one_;
     products_ = options_.products().value_or(in_float64 ? Products::Float64 : Products::Float32);
     has_probes_ = need(Need::Probe);
@@ -239,6 +256,10 @@ class Settings {
                        [&](const Statistic& statistic) { return statistic.needs_the(what); });
   }
 
+  /// The share of the variance that the leading eigenvalues must explain for all statistics
+  /// requested to be read off them; unset where these need all eigenvalues.
+  [[nodiscard]] std::optional<double> leading_share() const { return leading_share_; }
+
   /// need(Need::Probe), which every forward asks.
   [[nodiscard]] bool has_probes() const { return has_probes_; }
   /// Needs has_probes().
@@ -266,6 +287,7 @@ class Settings {
   bool has_drift_;
   bool keeps_sample_;
   bool is_near_one_;
+  std::optional<double> leading_share_;
 };
 
 }  // namespace detail
