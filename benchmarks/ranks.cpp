@@ -8,11 +8,14 @@
 #include <cstdint>     // std::int64_t, std::uint16_t
 #include <cstdlib>     // EXIT_SUCCESS
 #include <functional>  // std::function
+#include <map>         // std::map
+#include <string>      // std::string
 
 #include <fmt/format.h>
 #include <torch/torch.h>
 #include <CLI/CLI.hpp>
 #include <delve/check_layer_sat.hpp>
+#include <delve/layers.hpp>
 
 #include "gloo_group.hpp"
 #include "vgg.hpp"
@@ -31,7 +34,7 @@ int main(int argc, char** argv) {
   int rank = 0;
   int ranks = 1;
   std::uint16_t port = 29500;
-  int rounds = 3;
+  int rounds = 2;
   CLI::App app("One process of several; run_distributed.sh starts them all.", "benchmark_ranks");
   app.add_option("--rank", rank, "Which of the processes this is");
   app.add_option("--ranks", ranks, "How many there are");
@@ -41,31 +44,33 @@ int main(int argc, char** argv) {
 
   torch::set_num_threads(1);
   torch::manual_seed(rank);
-  const torch::NoGradGuard no_grad;
   const auto group = examples::GlooGroup::at_port(port, rank, ranks, std::chrono::minutes(5));
-  examples::VGG model{examples::VGGOptions()};
-  model->train();
+  // The layers of VGG16, each with twice as many data points as it has dimensions.
+  const torch::nn::Linear unused(1, 1);
+  std::map<std::string, torch::Tensor> rows;
+  const examples::VGG model;
+  for (const delve::FoundLayer& layer : delve::find_layers(model)) {
+    if (layer.kind == nullptr) continue;
+    const std::int64_t width = layer.kind->weight(layer.module).size(0);
+    const torch::Tensor scale = torch::arange(1, width + 1, torch::kFloat).rsqrt();
+    rows[layer.name] = torch::randn({2 * width, width}) * scale;
+  }
   std::int64_t bytes = 0;
   double summing = 0;
   const auto options = delve::CheckLayerSatOptions().nosave(true);
-  delve::CheckLayerSat alone("unused", "csv", model, options);
-  alone.stop();
+  delve::CheckLayerSat alone("unused", "csv", unused, options);
   delve::CheckLayerSat together(
-      "unused", "csv", model,
+      "unused", "csv", unused,
       delve::CheckLayerSatOptions(options).rank(rank).sum_over_ranks([&](torch::Tensor& tensor) {
         bytes += static_cast<std::int64_t>(tensor.nbytes());
         summing += seconds_of([&] { group.sum(tensor); });
       }));
-  together.stop();
-  const torch::Tensor pictures = torch::randn({64, 3, 32, 32});
-  fmt::print("{} processes, VGG16, one mode; seconds of add_saturations(), of rank {}\n", ranks,
-             rank);
+  fmt::print("{} processes, {} layers, one mode; seconds of add_saturations(), of rank {}\n", ranks,
+             rows.size(), rank);
   for (int round = 0; round < rounds; ++round) {
     // Waits until all are here, so that nobody's wait for the others is counted.
     const auto report = [&](delve::CheckLayerSat<>& tracker) {
-      tracker.resume();
-      for (int i = 0; i < 3; ++i) model->forward(pictures);
-      tracker.stop();
+      for (const auto& [name, data] : rows) tracker.observe(name, data, delve::Mode::Train);
       group.sum(torch::zeros({1}));
       return seconds_of([&] { tracker.add_saturations(); });
     };

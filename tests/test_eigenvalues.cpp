@@ -152,7 +152,7 @@ TEST_CASE("A wide layer's integers are those of float64, whichever solve decided
 TEST_CASE("Leading eigenvalues are proved to be these, or refused", "[eigenvalues]") {
   torch::manual_seed(5);
   int found = 0;
-  for (const std::int64_t width : {300, 600}) {
+  for (const std::int64_t width : {700, 1000}) {
     auto spectra = adversarial_spectra(width);
     const torch::Tensor i = torch::arange(1, width + 1, torch::kDouble);
     const auto five_above = [&](double others) {

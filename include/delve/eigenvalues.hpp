@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>  // std::min
+#include <algorithm>  // std::max, std::min
 #include <cmath>      // std::abs, std::exp2, std::isfinite, std::sqrt
 #include <cstdint>    // std::int64_t
 #include <optional>   // std::optional
@@ -104,9 +104,10 @@ inline bool are_leading(const at::Tensor& matrix, const at::Tensor& vectors,
 /// orthogonal to Q, the matrix B = A − RQᵀ − QRᵀ has the eigenvalues Θ, and those of A on what is
 /// orthogonal to Q. Sorted, those of A and B are off by a vector of at most ‖A − B‖ = √2·‖R‖
 /// (Hoffman & Wielandt, see Spectrum). That no other one of B's is above θ, the smallest in Θ, is
-/// what residuals cannot tell, for a direction that the block misses leaves none; are_leading()
-/// can, with a μ below θ. Its factorisation takes a fraction of an eigenvalue solver's time. θ − μ
-/// has room for its rounding, (d + 1)·u·dμ (Higham, "Accuracy and stability of numerical
+/// what residuals cannot tell, for a direction that the block misses leaves none. It is so where
+/// ‖A‖² − ‖Θ‖², which is all their squares' sum and 2·‖R‖², is at most θ², as in a tail; and else
+/// where are_leading() with a μ below θ. That takes a third to a half of a float32 solve. θ − μ has
+/// room for its rounding, (d + 1)·u·dμ (Higham, "Accuracy and stability of numerical
 /// algorithms", 2nd ed., theorem 10.3, with ‖ |L||Lᵀ| ‖ ≤ tr(LLᵀ) ≤ dμ).
 /// @param matrix (d, d), float64, both triangles of it
 /// @param share of the trace, above 0
@@ -114,16 +115,15 @@ inline bool are_leading(const at::Tensor& matrix, const at::Tensor& vectors,
 ///   the proof fails
 inline std::optional<ApproximateEigenvalues> proven_leading_eigenvalues(const at::Tensor& matrix,
                                                                         double share) {
-  constexpr int most_steps = 10;
   constexpr double unit = 1.2e-16;  // u, rounded up
   const std::int64_t width = matrix.size(0);
   const double norm = matrix.norm().item<double>();
   const double total = matrix.trace().item<double>();
   if (!std::isfinite(norm) || !(total > 0)) return std::nullopt;
   const auto most = static_cast<double>(width) / 32;
-  // By Cauchy and Schwarz the k leading ones sum up to √k · ‖A‖ at most.
+  // By Cauchy and Schwarz the k leading ones sum up to √k · ‖A‖ at most. Seldom are so few enough.
   const double least = share * (total / norm) * share * (total / norm);
-  if (least > most) return std::nullopt;
+  if (4 * least > most) return std::nullopt;
   auto block = static_cast<std::int64_t>(2 * std::min(most, 16 + 2 * least));
   if (block < 8) return std::nullopt;
   try {
@@ -133,7 +133,11 @@ inline std::optional<ApproximateEigenvalues> proven_leading_eigenvalues(const at
           .to(matrix.device());
     };
     at::Tensor basis = draw(block);
-    for (int step = 0; step < most_steps; ++step) {
+    // A fraction of what a solver for all of them does: 4d³/3, half of it of the slow kind.
+    const double most_columns = static_cast<double>(width) / 4;  // 2d² multiplications each
+    double columns = 0;
+    for (int step = 0; columns + static_cast<double>(block) <= most_columns; ++step) {
+      columns += static_cast<double>(block);
       basis = std::get<0>(at::linalg_qr(basis));
       const at::Tensor image = matrix.mm(basis);
       const auto [ascending, rotation] = at::linalg_eigh(basis.t().mm(image));
@@ -148,7 +152,7 @@ inline std::optional<ApproximateEigenvalues> proven_leading_eigenvalues(const at
       double sum = 0;
       while (count < block && sum < share * total) sum += theta[count++];
       if (sum < share * total) {
-        if (step < 2) continue;
+        if (step < 1) continue;
         // Those that follow are no larger.
         const double lacking = (share * total - sum) / theta[block - 1];
         if (!(static_cast<double>(block) + lacking <= most)) return std::nullopt;
@@ -157,34 +161,46 @@ inline std::optional<ApproximateEigenvalues> proven_leading_eigenvalues(const at
         continue;
       }
       if (count == block) continue;
-      // The last one that is returned: before the widest gap, where the block tells it best from
-      // the rest.
+      const double rounding =
+          static_cast<double>(width) * unit * norm;  // of Q, Θ, R, their products
+      const auto error_of = [&](std::int64_t kept) {
+        return std::sqrt(2.) * (std::sqrt(residuals.head(kept).sum()) + rounding);
+      };
+      const auto decides = [&](double error) {
+        const double margin = std::sqrt(static_cast<double>(count)) * error;
+        // The values themselves are off by about the square of this.
+        return error <= 1e-4 * theta[0] && sum - margin >= share * total &&
+               sum - theta[count - 1] + margin < share * total;
+      };
+      // No other eigenvalue of B is larger than the root of the sum of all their squares.
+      const double rest =
+          std::sqrt(std::max(0., norm * norm - theta.head(count).squaredNorm()) + rounding * norm);
+      if (rest <= theta[count - 1]) {
+        const double error = error_of(count);
+        if (!decides(error)) continue;
+        return ApproximateEigenvalues{theta.head(count), {error, total, norm * norm}};
+      }
+      // Those are returned that come before the widest gap, where the block tells best what
+      // follows.
       std::int64_t end = count - 1;
       for (std::int64_t i = count; i + 1 < block; ++i) {
         if (theta[i] - theta[i + 1] > theta[end] - theta[end + 1]) end = i;
       }
-      const std::int64_t kept = end + 1;
-      const double residual = std::sqrt(residuals.head(kept).sum());
-      const double rounding =
-          static_cast<double>(width) * unit * norm;  // of Q, Θ, R and their products
-      const double error = std::sqrt(2.) * (residual + rounding);
-      const double margin = std::sqrt(static_cast<double>(count)) * error;
-      // The values themselves are then off by about the square of this.
-      const bool is_exact = error <= 1e-4 * theta[0];
-      const bool is_settled = is_exact && sum - margin >= share * total &&
-                              sum - theta[count - 1] + margin < share * total;
+      const double error = error_of(end + 1);
       const double limit = (theta[end] + theta[end + 1]) / 2;
       const double slack =
           static_cast<double>(width + 1) * unit * static_cast<double>(width) * limit;
-      if (!is_settled || theta[end] - limit <= slack + rounding) continue;
-      if (!are_leading(matrix, vectors.narrow(1, 0, kept), values.narrow(0, 0, kept), limit)) {
-        continue;
+      const bool is_proven =
+          decides(error) && theta[end] - limit > slack + rounding &&
+          are_leading(matrix, vectors.narrow(1, 0, end + 1), values.narrow(0, 0, end + 1), limit);
+      if (is_proven) {
+        return ApproximateEigenvalues{theta.head(end + 1), {error, total, norm * norm}};
       }
-      return ApproximateEigenvalues{theta.head(kept), {error, total, norm * norm}};
     }
+    return std::nullopt;
   } catch (const c10::Error&) {
+    return std::nullopt;
   }
-  return std::nullopt;
 }
 
 /// What symmetric_eigenvectors() finds.
