@@ -318,6 +318,11 @@ void measure_eigenvalues(const ReportSettings& settings) {
     measure("device, float32", [&] { delve::approximate_eigenvalues(matrix); });
     measure("host, float64", [&] { delve::symmetric_eigenvalues(matrix.cpu()); });
     measure("host, float32", [&] { delve::approximate_eigenvalues(matrix.cpu()); });
+    // Of a layer in a tail: five directions have nearly all variance.
+    torch::Tensor few = rows.clone();
+    few.narrow(1, 0, 5).mul_(10 * std::sqrt(static_cast<double>(d)));
+    const torch::Tensor tail = torch::mm(few.t(), few).div_(2 * d).to(device);
+    measure("device, leading of a tail", [&] { delve::proven_leading_eigenvalues(tail, 0.99); });
   }
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>  // std::max, std::min
-#include <cmath>      // std::abs, std::exp2, std::isfinite, std::sqrt
+#include <cmath>      // std::abs, std::exp2, std::isfinite, std::log2, std::pow, std::sqrt
 #include <cstdint>    // std::int64_t
 #include <optional>   // std::optional
 #include <tuple>      // std::get
@@ -134,7 +134,7 @@ inline std::optional<ApproximateEigenvalues> proven_leading_eigenvalues(const at
     };
     at::Tensor basis = draw(block);
     // A fraction of what a solver for all of them does: 4d³/3, half of it of the slow kind.
-    const double most_columns = static_cast<double>(width) / 4;  // 2d² multiplications each
+    const double most_columns = static_cast<double>(width) / 6;  // 2d² multiplications each
     double columns = 0;
     for (int step = 0; columns + static_cast<double>(block) <= most_columns; ++step) {
       columns += static_cast<double>(block);
@@ -153,9 +153,12 @@ inline std::optional<ApproximateEigenvalues> proven_leading_eigenvalues(const at
       while (count < block && sum < share * total) sum += theta[count++];
       if (sum < share * total) {
         if (step < 1) continue;
-        // Those that follow are no larger.
-        const double lacking = (share * total - sum) / theta[block - 1];
-        if (!(static_cast<double>(block) + lacking <= most)) return std::nullopt;
+        // Whether more could be enough, if they fall on by the power of those of the later half.
+        const auto known = static_cast<double>(block);
+        const double power = std::log2(theta[block / 2 - 1] / theta[block - 1]);
+        const double next =
+            theta[block - 1] * known / (power - 1) * (1 - std::pow(known / most, power - 1));
+        if (!(known < most && sum + next >= share * total)) return std::nullopt;
         basis = at::cat({basis, draw(block)}, 1);
         block *= 2;
         continue;
