@@ -145,9 +145,12 @@ class TrackerState {
     if (own.sums != theirs.sums) {
       refuse(fmt::format("its sums are of {}, and this tracker's of {}", theirs.sums, own.sums));
     }
-    for (const auto& [name, value] : own.options) {
-      const auto same = std::find_if(theirs.options.begin(), theirs.options.end(),
-                                     [&](const auto& other) { return other.first == name; });
+    for (const auto& option : own.options) {
+      const auto& [name, value] = option;
+      // Not the name alone: in C++17 no lambda captures a structured binding.
+      const auto same =
+          std::find_if(theirs.options.begin(), theirs.options.end(),
+                       [&](const auto& other) { return other.first == option.first; });
       const std::string their_value = same != theirs.options.end() ? same->second : "not set";
       if (their_value == value) continue;
       refuse(fmt::format("it was saved with {} {}, and this tracker has {}", name, their_value,
