@@ -4,12 +4,11 @@
 //
 //   DISTRIBUTED=build/release/benchmarks/benchmark_ranks bash examples/run_distributed.sh 2
 
-#include <chrono>      // std::chrono
-#include <cstdint>     // std::int64_t, std::uint16_t
-#include <cstdlib>     // EXIT_SUCCESS
-#include <functional>  // std::function
-#include <map>         // std::map
-#include <string>      // std::string
+#include <chrono>   // std::chrono::minutes
+#include <cstdint>  // std::int64_t, std::uint16_t
+#include <cstdlib>  // EXIT_SUCCESS
+#include <map>      // std::map
+#include <string>   // std::string
 
 #include <fmt/format.h>
 #include <torch/torch.h>
@@ -18,17 +17,8 @@
 #include <delve/layers.hpp>
 
 #include "gloo_group.hpp"
+#include "measure.hpp"
 #include "vgg.hpp"
-
-namespace {
-
-double seconds_of(const std::function<void()>& action) {
-  const auto begin = std::chrono::steady_clock::now();
-  action();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   int rank = 0;
@@ -63,7 +53,7 @@ int main(int argc, char** argv) {
       "unused", "csv", unused,
       delve::CheckLayerSatOptions(options).rank(rank).sum_over_ranks([&](torch::Tensor& tensor) {
         bytes += static_cast<std::int64_t>(tensor.nbytes());
-        summing += seconds_of([&] { group.sum(tensor); });
+        summing += benchmarks::seconds([&] { group.sum(tensor); });
       }));
   fmt::print("{} processes, {} layers, one mode; seconds of add_saturations(), of rank {}\n", ranks,
              rows.size(), rank);
@@ -72,7 +62,7 @@ int main(int argc, char** argv) {
     const auto report = [&](delve::CheckLayerSat<>& tracker) {
       for (const auto& [name, data] : rows) tracker.observe(name, data, delve::Mode::Train);
       group.sum(torch::zeros({1}));
-      return seconds_of([&] { tracker.add_saturations(); });
+      return benchmarks::seconds([&] { tracker.add_saturations(); });
     };
     const double own = report(alone);
     bytes = 0;
