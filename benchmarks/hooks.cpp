@@ -7,6 +7,7 @@
 #include <functional>   // std::function
 #include <memory>       // std::unique_ptr
 #include <optional>     // std::optional
+#include <string>       // std::string
 #include <string_view>  // std::string_view
 #include <vector>       // std::vector
 
@@ -125,14 +126,19 @@ extern "C" __attribute__((noinline)) void delve_benchmark_counted(Chain* chain, 
 
 namespace {
 
-/// Steps to be counted from outside, with a tracker that was stopped or without any.
-void run_counted(int layers, int steps, bool with_stopped_tracker) {
+/// Steps to be counted from outside, under a tracker, under one that was stopped, under a callback
+/// that does nothing, or without any of them.
+void run_counted(int layers, int steps, std::string_view state) {
   torch::set_num_threads(1);
   Chain chain(layers);
   std::optional<delve::CheckLayerSat<>> tracker;
-  if (with_stopped_tracker) tracker.emplace("", "csv", chain.model(), quiet());
+  std::optional<BareCallback> callback;
+  if (state == "stopped" || state == "recording") {
+    tracker.emplace("", "csv", chain.model(), quiet());
+  }
   chain.forward_and_backward();
-  if (tracker) tracker->stop();
+  if (state == "stopped") tracker->stop();
+  if (state == "bare") callback.emplace();
   chain.forward_and_backward();
   delve_benchmark_counted(&chain, steps);
 }
@@ -160,12 +166,14 @@ int main(int argc, char** argv) {
     };
   });
 
-  bool with_stopped_tracker = false;
+  std::string state = "untracked";
   CLI::App* counted = app.add_subcommand("counted", "Steps whose instructions valgrind counts");
   counted->add_option("--layers", layers, "Layers of the model");
   counted->add_option("--steps", steps, "Steps");
-  counted->add_flag("--stopped-tracker", with_stopped_tracker, "With a tracker that was stopped");
-  counted->callback([&] { measure = [&] { run_counted(layers, steps, with_stopped_tracker); }; });
+  counted->add_option("--state", state, "Under what")
+      ->check(CLI::IsMember({"untracked", "bare", "stopped", "recording"}))
+      ->capture_default_str();
+  counted->callback([&] { measure = [&] { run_counted(layers, steps, state); }; });
 
   return examples::run_program(app, argc, argv, [&] {
     torch::manual_seed(0);

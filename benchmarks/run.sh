@@ -130,6 +130,7 @@ for ((round = 1; round <= rounds; ++round)); do
   delve step --batch 32 --steps $steps_of_32 --pairs "$pairs" --released
   delve step --batch 32 --steps $steps_of_32 --pairs 0
   ours step --batch 128 --steps $steps_of_128 --pairs 0 --float64
+  ours step --batch 128 --steps $steps_of_128 --pairs 0 --points-per-dimension 1000
 done
 
 say "VGG16, reports"
@@ -176,11 +177,9 @@ if [[ -n $counter ]]; then
   # Where the heap's holes are, malloc takes longer: 0.5 % of these steps, with a tracker or with
   # anything else that has come and gone. With room enough in its cache it needs none of them.
   export GLIBC_TUNABLES=glibc.malloc.tcache_count=60000
-  for state in untracked stopped; do
+  for state in untracked bare stopped recording; do
     echo "   instructions of $counted_steps steps, by $counter: $state"
-    arguments=(--layers 20)
-    if [[ $state == stopped ]]; then arguments+=(--stopped-tracker); fi
-    count=$("by_$counter" "${arguments[@]}")
+    count=$("by_$counter" --layers 20 --state $state)
     printf '{"measurement": "instructions", "state": "%s", "tool": "%s", "count": %d}\n' \
       $state $counter "$count" >>"$lines"
   done

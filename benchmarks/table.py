@@ -258,7 +258,7 @@ def show_recording(lines):
 def instructions_apart(lines):
     counts = {state: [line["count"] for line in group.lines]
               for (state,), group in lines.where(measurement="instructions").groups("state").items()}
-    if len(counts) < 2:
+    if not {"untracked", "stopped"} <= counts.keys():
         return None
     untracked, stopped = median(counts["untracked"]), median(counts["stopped"])
     return abs(stopped - untracked) / untracked
@@ -285,6 +285,10 @@ def judge(lines):
     goals.at_most("1", "callbacks, batch 32: ours / Delve's, as released <= 1/10",
                   ratio(callbacks("here", "float32", 32), callbacks("Delve", "released", 32)),
                   1 / 10)
+    goals.at_most("1", "callbacks, batch 128, 1,000 points a dimension: ours / Delve's, mended "
+                  "<= 1/10",
+                  ratio(callbacks("here", "1000 points a dimension", 128),
+                        callbacks("Delve", "mended", 128)), 1 / 10)
     reports = lines.where(measurement="report", samples_per_dimension=2, device=None)
     delve = report_seconds(reports, side="Delve")
     goals.at_most("2", "add_saturations(), n = 2 d, leading eigenvalues: ours / Delve's <= 1/8",

@@ -3,7 +3,7 @@
 // What tracking VGG16 costs, or ResNet18, step by step and report by report, on the host or a GPU.
 // vgg16_delve.py does the same with Delve (Python); table.py sets the two side by side.
 
-#include <cmath>          // std::ceil, std::sqrt
+#include <cmath>          // std::ceil, std::llround, std::sqrt
 #include <cstddef>        // std::size_t
 #include <cstdint>        // std::int64_t, std::uint64_t
 #include <filesystem>     // std::filesystem
@@ -54,6 +54,8 @@ struct StepSettings : ModelSettings {
   int steps_of_pair = 1;
   bool float64 = false;
   bool float32_sums = false;
+  std::int64_t points_per_dimension = 0;  // 0: all
+  std::int64_t pictures = 50'000;         // of an epoch
 };
 
 struct TraceSettings : ModelSettings {
@@ -120,6 +122,11 @@ class Training {
     for (int i = 0; i < count; ++i) step();
   }
 
+  void forwards(int count) {
+    const torch::NoGradGuard no_grad;
+    for (int i = 0; i < count; ++i) model_.forward(pictures_);
+  }
+
  private:
   torch::Device device_;
   torch::nn::AnyModule model_;
@@ -144,12 +151,14 @@ double half_of_product(const delve::ForwardCall& call, const delve::OutputLayout
 template <typename Scalar>
 class TimedLayers {
  public:
-  TimedLayers(const std::shared_ptr<torch::nn::Module>& model, const Strings& stats) {
-    const auto observation = std::make_shared<delve::detail::Observation>(quiet(stats));
+  TimedLayers(const std::shared_ptr<torch::nn::Module>& model,
+              const delve::CheckLayerSatOptions& options) {
+    const auto observation = std::make_shared<delve::detail::Observation>(options);
     for (const delve::FoundLayer& layer : delve::find_layers(model)) {
       if (layer.kind == nullptr) continue;
       const auto observed =
           std::make_shared<delve::detail::ObservedLayer<Scalar>>(layer, observation);
+      layers_.push_back(observed);
       const delve::OutputLayout layout = layer.kind->layout(layer.module);
       hooks_.push_back(delve::register_forward_hook(
           layer.module, [this, observed, layout](const delve::ForwardCall& call) {
@@ -163,6 +172,10 @@ class TimedLayers {
   TimedLayers(const TimedLayers&) = delete;
   TimedLayers& operator=(const TimedLayers&) = delete;
 
+  void end_epoch() {
+    for (const auto& layer : layers_) static_cast<void>(layer->end_epoch());
+  }
+
   struct Step {
     double callbacks, on_host, product;  // seconds, summed over the layers
   };
@@ -175,6 +188,7 @@ class TimedLayers {
   }
 
  private:
+  std::vector<std::shared_ptr<delve::detail::ObservedLayer<Scalar>>> layers_;
   std::vector<delve::RemovableHandle> hooks_;
   double taken_ = 0;
   double on_host_ = 0;
@@ -194,14 +208,34 @@ benchmarks::Line line_of(std::string_view measurement, const Training& training,
 }
 
 std::string variant_of(const StepSettings& settings) {
+  if (settings.points_per_dimension > 0) {
+    return fmt::format("{} points a dimension", settings.points_per_dimension);
+  }
   return settings.float64 ? "float64" : settings.float32_sums ? "float32 sums" : "float32";
+}
+
+/// Options by which layers take as few points as with points_per_dimension() in an epoch that
+/// follows on one of so many pictures, if it is one of so few steps that they follow on.
+delve::CheckLayerSatOptions in_proportion(delve::CheckLayerSatOptions options,
+                                          const StepSettings& settings, int steps) {
+  const double share = static_cast<double>(steps) * static_cast<double>(settings.batch) /
+                       static_cast<double>(settings.pictures);
+  return options.points_per_dimension(
+      std::llround(static_cast<double>(settings.points_per_dimension) * share));
 }
 
 /// Time inside the callbacks, step by step. Rows that wait make a step dear now and then, so that
 /// only a mean over many steps is fair.
 template <typename Scalar>
 void measure_callbacks(Training& training, const StepSettings& settings, const Strings& stats) {
-  TimedLayers<Scalar> layers(training.model(), stats);
+  const bool takes_all = settings.points_per_dimension == 0;
+  delve::CheckLayerSatOptions options = quiet(stats);
+  if (!takes_all) options = in_proportion(options, settings, settings.steps);
+  TimedLayers<Scalar> layers(training.model(), options);
+  if (!takes_all) {
+    training.forwards(settings.steps);
+    layers.end_epoch();
+  }
   // A device loads code when it first runs it, that which sums waiting rows only after some steps.
   training.steps(training.device().is_cpu() ? 1 : settings.steps);
   layers.next_step();
@@ -484,6 +518,12 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   step_command->add_flag("--float64", step.float64, "With statistics that need small eigenvalues");
   step_command->add_flag("--float32-sums", step.float32_sums, "With CheckLayerSat<float>");
+  step_command
+      ->add_option("--points-per-dimension", step.points_per_dimension,
+                   "The callbacks with this option, in an epoch after the first; 0: all points")
+      ->capture_default_str();
+  step_command->add_option("--pictures", step.pictures, "Of an epoch, for that")
+      ->capture_default_str();
   step_command->callback([&] {
     measure = [&] { step.float32_sums ? measure_steps<float>(step) : measure_steps<double>(step); };
   });

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -762,6 +763,129 @@ TEST_CASE("A forward that throws is no forward", "[hook]") {
   CHECK(events.count() == 0);
   linear(torch::randn({2, 3}));
   CHECK(events.count() == 1);
+}
+
+namespace {
+
+/// While it lives, counts what LibTorch reports of all scopes or of some.
+class Reports {
+ public:
+  explicit Reports(const std::vector<at::RecordScope>& scopes, bool everywhere = false) {
+    at::RecordFunctionCallback callback(
+        [](const at::RecordFunction&) -> std::unique_ptr<at::ObserverContext> {
+          ++count_;
+          return nullptr;
+        });
+    callback.scopes({scopes.begin(), scopes.end()});
+    count_ = 0;
+    handle_ = everywhere ? at::addGlobalCallback(callback) : at::addThreadLocalCallback(callback);
+  }
+  Reports(const Reports&) = delete;
+  Reports& operator=(const Reports&) = delete;
+  ~Reports() { at::removeCallback(handle_); }
+
+  static int count() { return count_; }
+
+ private:
+  inline static int count_ = 0;
+  at::CallbackHandle handle_ = 0;
+};
+
+/// Copies, and notes on the way back whether LibTorch reports what runs there.
+struct Copy : torch::autograd::Function<Copy> {
+  static torch::Tensor forward(torch::autograd::AutogradContext*, const torch::Tensor& x) {
+    return x.clone();
+  }
+  static torch::autograd::tensor_list backward(torch::autograd::AutogradContext*,
+                                               torch::autograd::tensor_list gradients) {
+    was_enabled() = at::isRecordFunctionEnabled();
+    return gradients;
+  }
+  static bool& was_enabled() {
+    static bool value = true;
+    return value;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Other observers see all operators, those within layers and backward, too",
+          "[hook][silence]") {
+  torch::manual_seed(31);
+  nn::Sequential model(nn::Conv2d(nn::Conv2dOptions(2, 3, 3)), nn::ReLU(), nn::Flatten(),
+                       nn::Linear(48, 4));
+  const torch::Tensor input = torch::randn({2, 2, 6, 6});
+  const auto step = [&] { model->forward(input).sum().backward(); };
+  step();
+  using Scope = at::RecordScope;
+  const auto scopes =
+      GENERATE(std::vector<Scope>{Scope::FUNCTION}, std::vector<Scope>{Scope::BACKWARD_FUNCTION},
+               std::vector<Scope>{Scope::FUNCTION, Scope::BACKWARD_FUNCTION, Scope::USER_SCOPE});
+  const bool everywhere = GENERATE(false, true);
+  const auto reported = [&] {
+    const Reports reports(scopes, everywhere);
+    step();
+    return Reports::count();
+  };
+  CAPTURE(scopes.size(), everywhere);
+  const int before = reported();
+  REQUIRE(before > 4);
+  int calls = 0;
+  const auto handle =
+      register_forward_hook(model->ptr<nn::LinearImpl>(3), [&](const ForwardCall&) { ++calls; });
+  CHECK(reported() == before);
+  CHECK(calls == 1);
+  step();
+  CHECK(calls == 2);
+  CHECK(reported() == before);
+}
+
+TEST_CASE("LibTorch is silent within layers, and not after them", "[hook][silence]") {
+  torch::manual_seed(32);
+  nn::Linear linear(3, 2);
+  std::vector<bool> enabled;
+  auto handle = register_forward_hook(
+      linear, [&](const ForwardCall&) { enabled.push_back(at::isRecordFunctionEnabled()); });
+  const auto is_enabled = [] { return at::isRecordFunctionEnabled(); };
+
+  linear->forward(torch::randn({5, 3}));
+  CHECK(enabled == std::vector<bool>{false});
+  CHECK(is_enabled());
+  {
+    const Reports others({at::RecordScope::FUNCTION});
+    linear->forward(torch::randn({5, 3}));
+  }
+  CHECK(enabled == std::vector<bool>{false, true});
+  CHECK(is_enabled());
+
+  INFO("what throws");
+  CHECK_THROWS(linear->forward(torch::randn({5, 4})));
+  CHECK(is_enabled());
+  auto throws = register_forward_hook(
+      linear, [](const ForwardCall&) { throw std::runtime_error("on purpose"); });
+  linear->forward(torch::randn({5, 3}));
+  CHECK(is_enabled());
+
+  INFO("a step of backward");
+  const torch::Tensor x = torch::randn({3}, torch::requires_grad());
+  Copy::apply(x).sum().backward();
+  CHECK_FALSE(Copy::was_enabled());
+  CHECK(is_enabled());
+  {
+    const Reports others({at::RecordScope::USER_SCOPE});
+    Copy::apply(x).sum().backward();
+  }
+  CHECK(Copy::was_enabled());
+
+  INFO("the last hook goes within a forward");
+  std::optional<delve::RemovableHandle> last;
+  nn::Linear other(3, 2);
+  last = register_forward_hook(other, [&](const ForwardCall&) { last->remove(); });
+  handle.remove();
+  throws.remove();
+  other->forward(torch::randn({5, 3}));
+  CHECK(is_enabled());
+  CHECK_FALSE(at::hasGlobalCallbacks());
 }
 
 TEST_CASE("Modules that share a weight are told apart where they can be", "[hook][tied]") {

@@ -25,6 +25,7 @@
 // that no other operator calls, that takes a watched weight at the place where its kind of module
 // hands it over (layer_kind.hpp). A nested one never is: it is a step of the operator around it,
 // which is a forward itself, or something else such as the way back through a tied convolution.
+// Where nobody else listens, those within a forward or a step of backward are not even reported.
 
 namespace delve {
 inline namespace DELVE_ABI {
@@ -50,6 +51,23 @@ inline bool awaits_bias(const RecognisedForward::Hook& hook) {
   return hook.awaited_bias.defined();
 }
 
+/// Has LibTorch record nothing of this thread for a while. To record an operator it copies all
+/// arguments and results, which takes longer than many small operators do, and within each one that
+/// a program calls it runs several.
+class Silence {
+ public:
+  void begin() {
+    at::enableRecordFunction(false);
+    is_on_ = true;
+  }
+  void end() {
+    if (std::exchange(is_on_, false)) at::enableRecordFunction(true);
+  }
+
+ private:
+  bool is_on_ = false;
+};
+
 struct ThreadState {
   std::shared_ptr<const HookTable> table;
   std::unique_ptr<RecognisedForward> awaiting_bias;
@@ -57,6 +75,9 @@ struct ThreadState {
   // How many operators of LibTorch are running within each other; hooks, whose own operators are of
   // no interest, count as one.
   int operator_depth = 0;
+  // Within an operator and within a step of backward, where nobody else listens.
+  Silence of_operator;
+  Silence of_backward;
   std::vector<std::weak_ptr<OperatorWatcher>> watchers;
 };
 
@@ -67,6 +88,20 @@ class NestedScope {
   NestedScope(const NestedScope&) = delete;
   NestedScope& operator=(const NestedScope&) = delete;
   ~NestedScope() { --thread_.operator_depth; }
+
+ private:
+  ThreadState& thread_;
+};
+
+/// Ends the silence of an operator with the outermost one, after all else.
+class EndOfSilence {
+ public:
+  explicit EndOfSilence(ThreadState& thread) : thread_(thread) {}
+  EndOfSilence(const EndOfSilence&) = delete;
+  EndOfSilence& operator=(const EndOfSilence&) = delete;
+  ~EndOfSilence() {
+    if (thread_.operator_depth == 0) thread_.of_operator.end();
+  }
 
  private:
   ThreadState& thread_;
@@ -440,6 +475,17 @@ inline void finish(RecognisedForward& forward, const at::RecordFunction& functio
   }
 }
 
+/// Whether a step of backward is worth silence: whether nobody but us listens to what it runs, and
+/// it runs several operators. Other callbacks may be for operators or for scopes that a program
+/// names, and not for the step itself. Of the steps of a linear layer two run one operator alone.
+inline bool is_worth_silence(const at::RecordFunction& step) {
+  const std::string_view name = step.name();
+  return name != "torch::autograd::AccumulateGrad" && name != "TBackward0" &&
+         is_for_one_callback(step) &&
+         at::getStepCallbacks(at::RecordScope::FUNCTION).callbacks_.size() == 1 &&
+         at::getStepCallbacks(at::RecordScope::USER_SCOPE).empty();
+}
+
 // LibTorch calls on_operator_end() for whatever on_operator_start() was called for, even where that
 // threw; so depths are counted before anything else is done.
 
@@ -447,15 +493,19 @@ inline std::unique_ptr<at::ObserverContext> on_operator_start(const at::RecordFu
   ThreadState& thread = thread_state();
   if (function.scope() == at::RecordScope::BACKWARD_FUNCTION) {
     end_wait();
-    ++thread.backward_depth;
+    const bool is_outermost = thread.backward_depth++ == 0;
+    if (is_outermost && is_worth_silence(function)) thread.of_backward.begin();
     return {};
   }
   const bool is_nested = thread.operator_depth > 0;
-  if (is_libtorch_operator(function)) ++thread.operator_depth;
+  const bool is_of_libtorch = is_libtorch_operator(function);
+  if (is_of_libtorch) ++thread.operator_depth;
   // Backward takes weights too, and TorchScript's does so at the very places of a forward.
   if (is_nested || thread.backward_depth > 0) return {};
   const NestedScope own(thread);  // looking at weights may run operators
   auto forward = recognise(function, thread);
+  // What a layer runs within its operator is no forward, nor what hooks run.
+  if (forward && is_of_libtorch && is_for_one_callback(function)) thread.of_operator.begin();
   tell_watchers(thread, [&](OperatorWatcher& watcher) { watcher.begin(function); });
   return forward;
 }
@@ -463,9 +513,10 @@ inline std::unique_ptr<at::ObserverContext> on_operator_start(const at::RecordFu
 inline void on_operator_end(const at::RecordFunction& function, at::ObserverContext* context) {
   ThreadState& thread = thread_state();
   if (function.scope() == at::RecordScope::BACKWARD_FUNCTION) {
-    --thread.backward_depth;
+    if (--thread.backward_depth == 0) thread.of_backward.end();
     return;
   }
+  const EndOfSilence end(thread);
   const NestedScope hooks(thread);  // before the operator's own count ends, and whatever throws
   if (is_libtorch_operator(function)) --thread.operator_depth;
   // One is that of the scope above, so that this operator was an outermost one.

@@ -32,6 +32,21 @@ struct RecordedInputsAccess {
 RecordedInputs all_recorded_inputs(const at::RecordFunction& function);
 template struct RecordedInputsAccess<&at::RecordFunction::inputs_>;
 
+// By the same way past a member that has no accessor.
+template <at::StepCallbacks at::RecordFunction::*Member>
+struct StepCallbacksAccess {
+  friend const at::StepCallbacks& step_callbacks(const at::RecordFunction& function) {
+    return function.*Member;
+  }
+};
+const at::StepCallbacks& step_callbacks(const at::RecordFunction& function);
+template struct StepCallbacksAccess<&at::RecordFunction::step_callbacks_>;
+
+/// Whether LibTorch calls one callback alone for this.
+inline bool is_for_one_callback(const at::RecordFunction& function) {
+  return step_callbacks(function).callbacks_.size() == 1;
+}
+
 /// The operator's arguments. TorchScript hands over its whole stack, the arguments last. Valid in
 /// the start callback only: the boxed arguments die before the kernel runs.
 inline RecordedInputs recorded_inputs(const at::RecordFunction& function) {
