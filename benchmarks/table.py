@@ -285,9 +285,9 @@ def judge(lines):
     goals.at_most("1", "callbacks, batch 32: ours / Delve's, as released <= 1/10",
                   ratio(callbacks("here", "float32", 32), callbacks("Delve", "released", 32)),
                   1 / 10)
-    goals.at_most("1", "callbacks, batch 128, 1,000 points a dimension: ours / Delve's, mended "
+    goals.at_most("1", "callbacks, batch 128, 1,000 points per dimension: ours / Delve's, mended "
                   "<= 1/10",
-                  ratio(callbacks("here", "1000 points a dimension", 128),
+                  ratio(callbacks("here", "1000 points per dimension", 128),
                         callbacks("Delve", "mended", 128)), 1 / 10)
     reports = lines.where(measurement="report", samples_per_dimension=2, device=None)
     delve = report_seconds(reports, side="Delve")

@@ -209,7 +209,7 @@ benchmarks::Line line_of(std::string_view measurement, const Training& training,
 
 std::string variant_of(const StepSettings& settings) {
   if (settings.points_per_dimension > 0) {
-    return fmt::format("{} points a dimension", settings.points_per_dimension);
+    return fmt::format("{} points per dimension", settings.points_per_dimension);
   }
   return settings.float64 ? "float64" : settings.float32_sums ? "float32 sums" : "float32";
 }

@@ -202,7 +202,7 @@ TEST_CASE("Warnings appear once, and are kept", "[tracker][problems]") {
       tracker.add_saturations();
     }
     REQUIRE(messages.size() == 1);
-    CHECK(messages[0].find("fc: fewer than 10 data points a dimension") == 0);
+    CHECK(messages[0].find("fc: fewer than 10 data points per dimension") == 0);
   }
   SECTION("no variance") {
     {

@@ -79,7 +79,7 @@ TEST_CASE("Options out of their range are named with the valid ones", "[tracker]
         head +
             "stats is a list with \"lsat\" and \"lsat\"; it must be without one of these, "
             "which produce the same column");
-  CHECK(message(quiet().stats({"sat"})).find("\"sat\" is not a statistic; known are lsat") !=
+  CHECK(message(quiet().stats({"sat"})).find("\"sat\" is not a statistic; known ones are lsat") !=
         std::string::npos);
   CHECK_FALSE(at::hasGlobalCallbacks());
 }
@@ -128,7 +128,7 @@ TEST_CASE("Which layers are tracked is chosen", "[tracker][options]") {
         })) == Names{"conv"});
   std::vector<std::string> messages;
   CHECK(tracked(quiet(&messages).ignore_layer_names({"fc", "fcc"})) == Names{"conv"});
-  CHECK(messages == Names{"ignore_layer_names holds \"fcc\", and no layer is called so"});
+  CHECK(messages == Names{"ignore_layer_names holds \"fcc\", but no layer has that name"});
 }
 
 TEST_CASE("Nothing to track is an error that lists what there is", "[tracker][misuse]") {
@@ -187,9 +187,9 @@ TEST_CASE("Calls that make no sense throw", "[tracker][misuse]") {
   CheckLayerSat tracker("unused", "csv", net, quiet());
   CHECK_THROWS_AS(tracker.add_scalar("", 1), std::invalid_argument);
   CHECK_THROWS_WITH(tracker.last("cnv", "lsat", Mode::Train),
-                    "delve::CheckLayerSat::last: no layer \"cnv\"; there are conv, fc");
+                    "delve::CheckLayerSat::last: no layer \"cnv\"; the layers are conv, fc");
   CHECK_THROWS_WITH(tracker.last("conv", "idim", Mode::Train),
-                    "delve::CheckLayerSat::last: no statistic \"idim\"; there are lsat");
+                    "delve::CheckLayerSat::last: no statistic \"idim\"; the statistics are lsat");
   CHECK_FALSE(tracker.last("conv", "lsat", Mode::Train));
   tracker.close();
   tracker.close();

@@ -172,7 +172,7 @@ TEST_CASE("The last table is followed by the verdict, where there are layers to 
       "c  may be a tail: one kind of evidence speaks for each of its layers, but not two for all.\n"
       "  Evidence: Low saturation: 25.0 %, against a median of 62.5 % before.\n"
       "  Advice: Measure another kind of evidence first; the limits name those that are missing. "
-      "Leave it out: a head in the place of c  should do as well, for less.\n"));
+      "Leave it out: a head instead of c  should do as well, for less.\n"));
 }
 
 TEST_CASE("Layers without data are named below the table, long names shortened", "[console]") {

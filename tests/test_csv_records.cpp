@@ -195,8 +195,8 @@ TEST_CASE("A cell that is no number is named by line, column and what it holds",
   REQUIRE(messages.size() == 1);
   CHECK(messages[0] ==
         "\"bad_cells/run.csv\", line 3, column \"train-saturation_fc\": \"0,53\" is not a number "
-        "(decimals are written with a point, 0.53), and 1 more such cells; missing values in what "
-        "follows");
+        "(decimals are written with a point, 0.53), and 1 more such cells; taken for missing "
+        "values");
   delve_test::put(path, ";train-saturation_fc\n0;0,25\n1;0,5\n");
   CHECK_THROWS_WITH(delve::read_table(path),
                     ContainsSubstring("holds no statistic of any layer: line 2, column "

@@ -217,6 +217,33 @@ TEST_CASE("A leading eigenvector that is missed is noticed, though no residual t
   }
 }
 
+TEST_CASE("What is left of the norm proves that none is missed, and only then", "[eigenvalues]") {
+  torch::manual_seed(7);
+  const std::int64_t width = 200;
+  torch::Tensor variances = torch::rand({width}, torch::kDouble) * 1e-3;
+  variances.narrow(0, width - 8, 8).fill_(1);
+  const torch::Tensor matrix = matrix_with(variances);
+  const auto [values, vectors] = torch::linalg_eigh(matrix);
+  // Seven of the eight hold four fifths of the variance. Only with the eighth is it known that all
+  // others are smaller.
+  const delve::detail::LeadingProof proof(matrix, 0.8);
+  const delve::detail::RitzPairs all(matrix, vectors.narrow(1, width - 8, 8));
+  REQUIRE(proof.needed(all.theta) == 7);
+  const auto found = proof.by_rest(all, 7);
+  REQUIRE(found);
+  CHECK(found->values.size() == 7);
+  CHECK((found->values.array() - 1).abs().maxCoeff() < 1e-12);
+  for (std::int64_t missed = width - 8; missed < width; ++missed) {
+    CAPTURE(missed);
+    const torch::Tensor others =
+        torch::arange(width - 40, width).masked_select(torch::arange(width - 40, width) != missed);
+    const delve::detail::RitzPairs some(matrix, vectors.index_select(1, others));
+    REQUIRE(proof.needed(some.theta) == 7);
+    CHECK_FALSE(proof.by_rest(some, 7));
+    CHECK_FALSE(proof.by_factor(some, 7));
+  }
+}
+
 TEST_CASE("Leading eigenvectors are orthonormal, and of the largest eigenvalues", "[eigenvalues]") {
   torch::manual_seed(4);
   const torch::Tensor matrix = matrix_with(torch::arange(1, 9, torch::kDouble));

@@ -352,7 +352,7 @@ TEST_CASE("A kind that could not work is refused", "[kinds][misuse]") {
           "\"Other\": name the operators that run its forward with run_by()");
   refused(of("Other").weight_is<&ScaledImpl::weight>("weight").run_by(
               {ForwardOperator("aten::mm").input_at(0)}),
-          "\"Other\": aten::mm: say with input_at() and weight_at() which arguments these are");
+          "\"Other\": aten::mm: set its input and weight with input_at() and weight_at()");
 }
 
 TEST_CASE("Kinds that are not tracked by default are on request", "[kinds][options]") {

@@ -201,9 +201,10 @@ TEST_CASE("An unknown writer is refused with the known ones, and makes nothing",
   Net net;
   const std::string savefile = fresh("writers");
   for (const std::string key : {"cvs", "", "CSV", "csv "}) {
-    CHECK_THROWS_WITH(CheckLayerSat(savefile, {"console", key}, net, quiet().nosave(false)),
-                      ContainsSubstring("save_to: \"" + key + "\" is not a writer; known are ") &&
-                          ContainsSubstring("csv, csvplot, "));
+    CHECK_THROWS_WITH(
+        CheckLayerSat(savefile, {"console", key}, net, quiet().nosave(false)),
+        ContainsSubstring("save_to: \"" + key + "\" is not a writer; known ones are ") &&
+            ContainsSubstring("csv, csvplot, "));
   }
   CHECK_FALSE(fs::exists(fs::path(savefile).parent_path()));
   CHECK_FALSE(at::hasGlobalCallbacks());

@@ -1037,7 +1037,7 @@ TEST_CASE("What cannot be answered is refused, and says why", "[fields][misuse]"
   CHECK_THROWS_WITH(receptive_fields(linear, rows),
                     ContainsSubstring("the input has no axis of positions"));
   CHECK_THROWS_WITH(receptive_fields(nn::Sequential(nn::ReLU()), torch::randn({1, 3, 8, 8})),
-                    ContainsSubstring("the model has no layer that is known"));
+                    ContainsSubstring("the model has no layer of a known kind"));
   CHECK_THROWS_WITH(receptive_fields(linear, [] {}),
                     ContainsSubstring("no layer of the model ran"));
   {
@@ -1239,8 +1239,8 @@ TEST_CASE("Where there are no fields, that is reported once", "[fields][tracker]
   CHECK(field_of(unknown.add_saturations(), "layer1").axes[0].unknown == "aten::sort");
   REQUIRE(messages.size() == 1);
   CHECK(messages[0] ==
-        "receptive_field: what aten::sort reads is not known, and so no receptive "
-        "field of layer1 and what follows");
+        "receptive_field: what aten::sort reads is not known, so there is no receptive "
+        "field for layer1 and what follows");
 }
 
 }  // namespace test_receptive_field

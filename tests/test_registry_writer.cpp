@@ -51,17 +51,18 @@ TEST_CASE("Every key of Delve stands for its writers", "[registry]") {
 }
 
 TEST_CASE("An unknown key is answered with the known ones", "[registry]") {
-  CHECK_THROWS_WITH(make_writers("cvs", kContext),
-                    "delve: save_to: \"cvs\" is not a writer; known are console, csv, csvplot, "
-                    "csvplotting, html, npy, plot, plotcsv, print, "
-                    "json (by #include <delve/writers/json.hpp>), "
-                    "tb (by #include <delve/writers/tensorboard.hpp>), "
-                    "tensorboard (by #include <delve/writers/tensorboard.hpp>)");
+  CHECK_THROWS_WITH(
+      make_writers("cvs", kContext),
+      "delve: save_to: \"cvs\" is not a writer; known ones are console, csv, csvplot, "
+      "csvplotting, html, npy, plot, plotcsv, print, "
+      "json (by #include <delve/writers/json.hpp>), "
+      "tb (by #include <delve/writers/tensorboard.hpp>), "
+      "tensorboard (by #include <delve/writers/tensorboard.hpp>)");
   CHECK_THROWS_WITH(
       make_writers("tensorboard", kContext),
       "delve: save_to: \"tensorboard\" needs #include "
-      "<delve/writers/tensorboard.hpp> in the program, or, with all of delve in one header, "
-      "the macro that it names for it");
+      "<delve/writers/tensorboard.hpp> in the program or, with the single header, the "
+      "DELVE_WITH_ macro for it");
   CHECK_THROWS_WITH(make_writers("json", kContext), ContainsSubstring("delve/writers/json.hpp"));
 }
 

@@ -351,7 +351,7 @@ TEST_CASE("A state of something else is refused by name", "[state]") {
        {std::size_t{13}, std::size_t{25}, bytes.size() / 2, bytes.size() - 1}) {
     says(refusal(bytes.substr(0, size)), "cut off");
   }
-  says(refusal(bytes + "x"), "behind its end");
+  says(refusal(bytes + "x"), "after its end");
   std::string spoilt = bytes;
   spoilt[bytes.size() / 2] = static_cast<char>(spoilt[bytes.size() / 2] ^ 1);
   says(refusal(spoilt), "checksum");
@@ -360,6 +360,8 @@ TEST_CASE("A state of something else is refused by name", "[state]") {
   says(refusal(other), "its format is 77");
   says(refusal(bytes, quiet().sample_rate(0.5)),
        "saved with sample_rate 1, and this tracker has 0.5");
+  says(refusal(bytes, quiet().interpolation_strategy(delve::Interpolation::Area)),
+       "saved with interpolation_strategy none, and this tracker has Area");
   says(refusal(bytes, quiet().stats({"idim"})), "stats lsat");
   says(refusal(bytes, quiet().ignore_layer_names({"wide"})), "wide");
   CHECK_THROWS_WITH(load("state/nowhere.state"), ContainsSubstring("state/nowhere.state"));
@@ -368,10 +370,12 @@ TEST_CASE("A state of something else is refused by name", "[state]") {
   torch::nn::Linear linear(2, 2);
   CheckLayerSat<float> of_float("state/run", "csv", linear, quiet());
   delve_test::put("state/refused.state", bytes);
-  CHECK_THROWS_WITH(of_float.load_state("state/refused.state"), ContainsSubstring("of double"));
+  CHECK_THROWS_WITH(of_float.load_state("state/refused.state"),
+                    ContainsSubstring("its sums are double"));
   CheckLayerSat of_others("state/run", "csv", linear, quiet());
-  CHECK_THROWS_WITH(of_others.load_state("state/refused.state"),
-                    ContainsSubstring("layers that this tracker has not: conv, lstm, wide, head"));
+  CHECK_THROWS_WITH(
+      of_others.load_state("state/refused.state"),
+      ContainsSubstring("layers that this tracker does not have: conv, lstm, wide, head"));
 }
 
 TEST_CASE("A state that is refused changes nothing", "[state]") {

@@ -194,7 +194,7 @@ TEST_CASE("Units are dead whose output never moves", "[statistics]") {
 TEST_CASE("An unknown statistic is answered with the known ones", "[statistics]") {
   CHECK_THROWS_WITH(
       find_statistic("saturation"),
-      "delve: stats: \"saturation\" is not a statistic; known are lsat, lsat_train, "
+      "delve: stats: \"saturation\" is not a statistic; known ones are lsat, lsat_train, "
       "lsat_eval, idim, suggested_width, trc, dtrc, det, cov, embed, logdet, effective_rank, "
       "participation_ratio, stable_rank, entropy, explained, curve, eigenvalues, "
       "dead, drift, drift_floor, drift_chance, probe, probe_train, probe_held_out, probe_error, "

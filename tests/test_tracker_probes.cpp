@@ -670,8 +670,8 @@ TEST_CASE("Labels that do not fit are reported once, and left out", "[tracker][p
   bad[3] = kClasses;
   CHECK(any_has(messages_of(x, bad), "4 batches were left out of all probes for an invalid label"));
   CHECK(any_has(messages_of(x, good.to(torch::kFloat)),
-                "labels(): what is given is of type Float and shape (80); shares of classes have a "
-                "last axis of all of them"));
+                "labels(): what is given is of type Float and shape (80); shares need a last axis "
+                "with one entry per class"));
   CHECK(any_has(messages_of(x, torch::Tensor()), "labels(): what is given is undefined"));
   CHECK(any_has(messages_of(x.view({8, 10, 10}).narrow(1, 0, 8).contiguous(), good.narrow(0, 0, 8)),
                 "Linear: the first two axes of its output are of one size"));
@@ -911,8 +911,7 @@ TEST_CASE("Probes without what they foresee are refused, and the other way round
     CheckLayerSat<double> refused("unused", "csv", wide, probing());
     FAIL("it was taken");
   } catch (const std::invalid_argument& error) {
-    CHECK(std::string(error.what()).find("that the sums of all probes, up to 39") !=
-          std::string::npos);
+    CHECK(std::string(error.what()).find("the sums of all probes, up to 39") != std::string::npos);
   }
 }
 

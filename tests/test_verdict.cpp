@@ -199,10 +199,10 @@ TEST_CASE("The verdict says by what, what to try, and what it does not rest on",
         "not.\n"
         "  Evidence: Behind the border: nothing of the input is new to them (receptive field up to "
         "32, input 32 × 32). Low saturation: 10.0 to 15.0 %, against a median of 55.0 % before. "
-        "Nothing gained by probes: at best +0.20 ± 0.20 points of accuracy on the best "
+        "Nothing gained by probes: at best +0.20 ± 0.20 points of accuracy over the best "
         "layer before (70.0 %).\n"
         "  Advice: Try a larger input: from 25 × 25 on no layer is a border layer. Or leave them "
-        "out: a head in the place of conv2 to conv3 (2 layers) should do as well, for less.\n");
+        "out: a head instead of conv2 to conv3 (2 layers) should do as well, for less.\n");
   CHECK(verdict.limits == std::vector<std::string>{"Judged on epoch 7, by saturation in training.",
                                                    "Not judged: fc, the network's last layer, "
                                                    "which gives its answer."});

@@ -67,7 +67,7 @@ namespace delve {
 inline namespace DELVE_ABI {
 
 /// While alive, counts every forward pass as evaluation, in all threads; in its own thread it
-/// stands above the guards made before it.
+/// takes precedence over the guards made before it.
 /// @see CheckLayerSat::evaluating
 class [[nodiscard]] EvaluationGuard {
  public:
@@ -96,8 +96,8 @@ class [[nodiscard]] ModeGuard {
   detail::ThreadModeGuard here_;
 };
 
-/// While alive, says what the samples of the batch that runs in the thread that made it are. Guards
-/// nest: the innermost holds.
+/// While alive, gives the labels or targets of the batch that runs in the thread that made it.
+/// Guards nest: the innermost holds.
 /// @see CheckLayerSat::labels, CheckLayerSat::targets
 class [[nodiscard]] LabelsGuard {
  public:
@@ -135,7 +135,7 @@ class [[nodiscard]] LabelsGuard {
 ///
 /// The layers may run in several threads at once, and observe(), mode(), paused(), evaluating(),
 /// labels() and targets() may be called in any; the other members are for one thread at a time.
-/// While it records, nothing else of the program is different; while it does not, LibTorch runs as
+/// While it records, nothing else in the program changes; while it does not, LibTorch runs as
 /// if it were not there. Neither it nor its hooks keep the model alive. It cannot be copied or
 /// moved.
 template <typename Scalar>
@@ -147,11 +147,11 @@ class CheckLayerSat {
   ///   list of both
   /// @param modules what to track: a module, holder or shared_ptr, or a list, with names if wished
   /// @throws std::invalid_argument where an option is out of its range, a name is unknown or taken
-  ///   twice, or there is nothing to track; it says which, and what there is
+  ///   twice, or there is nothing to track; the message says which, and what is known
   CheckLayerSat(const std::string& savefile, const WriterList& save_to, const Modules& modules,
                 CheckLayerSatOptions options = {});
 
-  /// Compiles for no argument: says what is wanted where one is something else.
+  /// Never compiles: its errors say what is wanted where an argument is something else.
   template <typename SaveTo, typename Model, typename... Rest,
             typename = std::enable_if_t<!std::is_convertible_v<const SaveTo&, WriterList> ||
                                         !std::is_convertible_v<const Model&, Modules>>>
@@ -175,16 +175,16 @@ class CheckLayerSat {
   /// close().
   ~CheckLayerSat() { close(); }
 
-  /// Adds a number of the user's own, such as an accuracy, to the epoch's record. One of the same
-  /// name in the same epoch is replaced. Does not touch the device.
+  /// Adds a user-defined number, such as an accuracy, to the epoch's record. An earlier one of the
+  /// same name in that epoch is replaced. Does not touch the device.
   /// @throws std::invalid_argument where the name is empty; std::logic_error after close()
   void add_scalar(const std::string& name, double value);
 
   /// The same for several numbers: add_scalars({{"loss", loss}, {"accuracy", accuracy}}).
   void add_scalars(const std::vector<std::pair<std::string, double>>& scalars);
 
-  /// Takes in a tensor that no tracked layer gave: an attention map, a residual sum, a loss's
-  /// input. It counts as the output of a layer of that name, and so do further ones under it. Does
+  /// Takes in a tensor that no tracked layer produced: an attention map, a residual sum, a loss's
+  /// input. It counts as the output of a layer of that name, as do later tensors under it. Does
   /// nothing while the tracker is stopped or paused. Waits for the device no more than a forward
   /// does. Thread-safe.
   /// @param output (…, D), each position of the leading axes a data point; or, of the family
@@ -253,16 +253,16 @@ class CheckLayerSat {
   /// Labels that do not fit a layer's output, and batches with an invalid one, are left out
   /// of its probe, and reported once. Those in the host's memory are looked at here; those on a
   /// device stay unread, and nothing waits, unless a layer's output is on the host.
-  /// @param labels classes 0 … C − 1 of an integer type: (B), one a sample, or of the shape of the
-  ///   leading axes of an output (…, D); or shares of the classes, with an axis of C more
-  /// @param ignore_index a label that says that there is none
+  /// @param labels classes 0 … C − 1 of an integer type: (B), one per sample, or shaped like the
+  ///   leading axes of an output (…, D); or shares of the classes, with one more axis of size C
+  /// @param ignore_index the label that means "no label"
   /// @return a guard; one that does nothing, at no cost, where no probe is requested
   /// @throws std::logic_error where the probes requested are of targets
   LabelsGuard labels(const torch::Tensor& labels, std::int64_t ignore_index = -100) {
     return labelled(labels, ignore_index, options().classes() > 0, "labels");
   }
 
-  /// The same with numbers to be foreseen, for "probe_r2".
+  /// The same with numbers to be predicted, for "probe_r2".
   /// @param targets (B, K) or (…, K), of a real type; the last axis may be missing where K is 1
   /// @throws std::logic_error where the probes requested are of classes
   LabelsGuard targets(const torch::Tensor& targets) {
@@ -271,36 +271,36 @@ class CheckLayerSat {
 
   /// With CheckLayerSatOptions::sum_over_ranks: fits the probes to what all ranks have trained on
   /// so far in this epoch. To be called by all of them, between training and evaluation; without it
-  /// an evaluation tries the probes of the last add_saturations(). Waits for the device, and for
+  /// an evaluation scores the probes of the last add_saturations(). Waits for the device, and for
   /// the other ranks. Does nothing where no probe is requested or there is one process, whose
   /// probes are fitted when an evaluation begins.
   /// @throws std::logic_error after close()
   void fit_probes();
 
-  /// Hands the writers what waits for it.
+  /// Hands the writers the records that wait for this call.
   /// @throws std::logic_error after close()
   void save();
 
-  /// Writes all that it remembers, so that a training that is stopped can go on from here as if
-  /// nothing had been: sums, rows that wait for a product, random numbers, probes, the epoch's
+  /// Writes all that it remembers, so that a training that is stopped can go on from here as if it
+  /// had not stopped: sums, rows that wait for a product, random numbers, probes, the epoch's
   /// scalars, records that save() has not written, and what was reported. To be called between two
-  /// forwards, with model and optimizer saved beside it. Waits for the device and for a report that
-  /// runs. Meanwhile it takes twice the memory of memory_usage() on the host.
+  /// forwards, with model and optimizer saved as well. Waits for the device and for a running
+  /// report. Meanwhile it takes twice the memory of memory_usage() on the host.
   /// @param path of a file, replaced whole or left as it was; missing folders are made
   /// @return false, and reported once, where it could not be written
   /// @throws std::logic_error after close()
   bool save_state(const std::string& path);
 
   /// Resumes from what save_state() wrote, in a tracker of the same layers and options, whose own
-  /// data is forgotten. Its writers resume there where it was made with
+  /// data is forgotten. Its writers resume there, too, if it was made with
   ///
   ///     delve::CheckLayerSatOptions().initial_epoch(delve::saved_epoch(path))
   ///
-  /// Sums come back to the device that they were on, or, where that is not here, to the host, and
-  /// follow the model from there. Waits for the device.
-  /// @throws std::runtime_error where the file cannot be read, is spoilt or of another format, or
-  ///   layers or options are others; it says which, and nothing has changed
-  /// @throws std::invalid_argument where its writers begin with another epoch
+  /// Sums come back to the device that they were on, or, where that is missing here, to the host,
+  /// and follow the model from there. Waits for the device.
+  /// @throws std::runtime_error where the file cannot be read, is corrupt or of another format, or
+  ///   layers or options differ; the message says which, and nothing has changed
+  /// @throws std::invalid_argument where this tracker's writers begin with another epoch
   /// @throws std::logic_error after close()
   void load_state(const std::string& path);
 
@@ -326,13 +326,14 @@ class CheckLayerSat {
     return archive;
   }
 
-  /// Stops, reports what came since the last add_saturations() as a last epoch, marked as a part of
+  /// Stops, reports what came since the last add_saturations() as a last epoch, marked as part of
   /// one (CheckLayerSatOptions::partial_epoch), and closes the writers. A second call does nothing.
   /// Never throws.
   void close() noexcept;
 
-  /// The memory that each layer's data takes on its device now, in bytes: sums of d × d numbers a
-  /// mode once there was as much data, rows that wait for a product, and samples for "embed".
+  /// The memory that each layer's data takes on its device now, in bytes: sums of d × d numbers per
+  /// mode once there was that much data, rows that wait for a product, samples for "embed", and
+  /// what probes and "drift" keep.
   [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> memory_usage() const;
 
   /// All that went wrong so far without stopping the training, each once.
@@ -353,7 +354,7 @@ class CheckLayerSat {
 
   /// What an epoch leaves to be reported.
   struct EpochData {
-    EpochRecord record;  // of which the layers are to come
+    EpochRecord record;  // its layers are added later
     std::vector<std::pair<std::shared_ptr<Layer>, typename Layer::EpochData>> layers;
   };
 
@@ -444,7 +445,7 @@ CheckLayerSat<Scalar>::CheckLayerSat(const std::string& savefile, const WriterLi
   }
 }
 
-/// Has receptive fields found where they were requested, or a writer has a use for them.
+/// Starts the search for receptive fields if they were requested or a writer has a use for them.
 template <typename Scalar>
 void CheckLayerSat<Scalar>::watch_fields() {
   const bool is_wanted = std::any_of(writers_.begin(), writers_.end(), [](const auto& writer) {
@@ -561,7 +562,7 @@ void CheckLayerSat<Scalar>::save() {
 template <typename Scalar>
 void CheckLayerSat<Scalar>::close() noexcept {
   if (is_closed_) return;
-  // One step that fails leaves the others to be done.
+  // A step that fails does not keep the others from being done.
   const auto attempt = [&](const char* step, const auto& action) {
     try {
       action();
@@ -579,7 +580,7 @@ void CheckLayerSat<Scalar>::close() noexcept {
     if (has_data && (is_thrown || options().partial_epoch() == PartialEpoch::Mark)) {
       add_scalar("partial-epoch", 1);
     }
-    // What other ranks do now nobody knows.
+    // Nobody knows what other ranks do now.
     finish_epoch(end_epoch(/*is_of_all_ranks=*/false));
   });
   attempt("saving", [&] { write_unsaved(); });
@@ -636,8 +637,8 @@ void CheckLayerSat<Scalar>::require_probe_memory(const std::vector<FoundLayer>& 
   detail::require(
       false, options().classes() > 0 ? "classes" : "targets", fmt::to_string(targets),
       fmt::format(
-          "so few, or the layers and probe_features so few, that the sums of all probes, up "
-          "to {:.1f} GB, fit into the {:.1f} GB that are free",
+          "small enough that, with these layers and probe_features, the sums of all probes, up to "
+          "{:.1f} GB, fit into the {:.1f} GB that are free",
           bytes / giga, static_cast<double>(*available) / giga));
 }
 
@@ -667,7 +668,7 @@ LabelsGuard CheckLayerSat<Scalar>::labelled(const torch::Tensor& labels, std::in
   try {
     batch = std::make_shared<const detail::BatchLabels>(labels, options.ignore_index(ignore_index),
                                                         observation_->labels);
-  } catch (const std::exception& error) {  // as where a device has no memory left
+  } catch (const std::exception& error) {  // such as a device that has no memory left
     observation_->problems.tell_once(
         "labels failed",
         fmt::format("{}(): the batch is left out of all probes: {}", function, error.what()));
@@ -691,7 +692,7 @@ void CheckLayerSat<Scalar>::require_known(std::string_view layer, std::string_vi
                           const std::vector<std::string>& known) {
     if (std::find(known.begin(), known.end(), name) != known.end()) return;
     throw std::invalid_argument(
-        fmt::format("delve::CheckLayerSat::last: no {} \"{}\"; there are {}", what, name,
+        fmt::format("delve::CheckLayerSat::last: no {0} \"{1}\"; the {0}s are {2}", what, name,
                     fmt::join(known, ", ")));
   };
   require("layer", layer, layer_names());
@@ -710,7 +711,7 @@ void CheckLayerSat<Scalar>::add(const FoundLayer& found) {
   }
 }
 
-/// Has the layer take in the outputs of its module.
+/// Makes the layer take in the outputs of its module.
 template <typename Scalar>
 void CheckLayerSat<Scalar>::hook(const std::shared_ptr<Layer>& layer, const ModuleView& module) {
   if (layer->part().empty()) {
@@ -730,7 +731,7 @@ void CheckLayerSat<Scalar>::hook(const std::shared_ptr<Layer>& layer, const Modu
   }
 }
 
-/// Those that have shown, as they are now: observe() may add to them in another thread.
+/// The layers as they are now, hidden ones only if wanted: observe() may add some in any thread.
 template <typename Scalar>
 std::vector<std::shared_ptr<detail::ObservedLayer<Scalar>>> CheckLayerSat<Scalar>::layers(
     bool with_hidden) const {
@@ -806,7 +807,7 @@ void CheckLayerSat<Scalar>::load_state(const std::string& path) {
   set_state(detail::read_state_file(path), path);
 }
 
-/// All of it, framed. Waits for the device.
+/// The whole state, framed. Waits for the device.
 template <typename Scalar>
 std::string CheckLayerSat<Scalar>::state() const {
   wait();
@@ -824,7 +825,8 @@ void CheckLayerSat<Scalar>::set_state(std::string_view bytes, const std::string&
   if (!writers_.empty() && options().initial_epoch() != epoch) {
     throw std::invalid_argument(fmt::format(
         "delve::CheckLayerSat::load_state: \"{}\" resumes in epoch {}, and the writers of this "
-        "tracker begin with epoch {}; make it with initial_epoch(delve::saved_epoch(path))",
+        "tracker begin with epoch {}; make the tracker with "
+        "initial_epoch(delve::saved_epoch(path))",
         name, epoch, options().initial_epoch()));
   }
   try {
@@ -884,9 +886,9 @@ bool CheckLayerSat<Scalar>::with_ranks(const Action& action) {
   } catch (const detail::RanksDisagree& error) {
     const std::string_view reason(error.what());
     observation_->problems.tell_once(
-        // What follows names the epoch.
+        // The rest of the reason names the epoch.
         fmt::format("ranks disagree: {}", reason.substr(0, reason.find_first_of(";:"))),
-        fmt::format("sum_over_ranks: {}. Where that is so, each rank reports its own data, with a "
+        fmt::format("sum_over_ranks: {}. In such an epoch each rank reports its own data, with a "
                     "scalar \"own-rank\"",
                     error.what()));
   } catch (const std::exception& error) {  // of the program's function, or for lack of memory

@@ -26,16 +26,16 @@
 namespace delve {
 inline namespace DELVE_ABI {
 
-/// An epoch of a run, and what the run is called beside others.
+/// An epoch of a run, and the name that the run has in the picture.
 struct ComparedEpoch {
   std::string name;
   EpochRecord record;
 };
 
-/// Draws one epoch each of several runs into one picture a statistic and mode, a line a run:
-/// OUTPUT_lsat_eval.png. Each takes about a tenth of a second.
+/// Draws one epoch of each of several runs: one picture per statistic and mode, with one line per
+/// run: OUTPUT_lsat_eval.png. Each takes about a tenth of a second.
 /// @param output what the pictures' names begin with; missing folders are made
-/// @param options looks, format, gnuplot and stats count; what is about epochs does not
+/// @param options looks, format, gnuplot and stats are used; options about epochs are not
 /// @return the pictures that were drawn, as absolute paths
 /// @throws std::invalid_argument for a bad option; std::runtime_error without gnuplot, or where it
 ///   fails
@@ -43,7 +43,7 @@ inline std::vector<std::string> compare_runs(const std::string& output,
                                              const std::vector<ComparedEpoch>& runs,
                                              PlotOptions options = {}) {
   options.remove_stale = false;
-  // Its constructor checks what of the options concerns the looks of a picture.
+  // Its constructor checks the options that concern the looks of a picture.
   const PlotWriter checked(output, options);
   const auto gnuplot = detail::find_program(options.gnuplot);
   if (!gnuplot) throw std::runtime_error(detail::was_not_found(options.gnuplot));

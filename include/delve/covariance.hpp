@@ -61,7 +61,7 @@ struct Moments {
 /// 1e15 times as large as the first ones) is left out whole, and counted. That is decided on the
 /// device: update() never waits for it. Small batches are kept as rows until a product is worth it.
 ///
-/// With each row may come c targets t, as labels or numbers to be foreseen: their means and their
+/// Each row may come with c targets t, labels or numbers to be predicted: their means and their
 /// covariance with the features are summed the same way. Then a row may also be masked, that is,
 /// left out on the device.
 ///
@@ -87,10 +87,9 @@ class Covariance {
   ///   of the features. It is not kept. An empty batch changes nothing. Where its device is not
   ///   that of the sums, they follow it.
   /// @param with the targets, and which rows count; needed where c is not 0. Not kept
-  /// @throws std::invalid_argument where the shape or the type is another, or d is not as before,
-  /// or
-  ///   the targets do not fit the rows
-  /// @throws std::runtime_error where d × d numbers are more than the host's memory
+  /// @throws std::invalid_argument where the shape or the type is not as above, d is not as before,
+  ///   or the targets do not fit the rows
+  /// @throws std::runtime_error where d × d numbers do not fit into the host's memory
   void update(const at::Tensor& rows, const RowTargets& with = {});
 
   /// Adds all that another accumulator has seen, as if this one had seen it too. The sums of the
@@ -122,8 +121,8 @@ class Covariance {
   /// @throws std::runtime_error as update()
   [[nodiscard]] Moments moments();
 
-  /// Forgets all data, and knows instead what another accumulator of as many targets, or several
-  /// of them together, knew.
+  /// Replaces all data by what another accumulator with as many targets, or several of them
+  /// together, had seen.
   /// @throws std::runtime_error as update()
   void assign(const Moments& moments);
 
@@ -305,7 +304,7 @@ void Covariance<Scalar>::move_to(at::Device device) {
   note_shift();
 }
 
-/// Refuses d × d numbers before they are taken, on the host: a device does so by itself.
+/// Refuses d × d numbers that do not fit before the host allocates them: a device does so itself.
 template <typename Scalar>
 void Covariance<Scalar>::foresee(std::size_t bytes_per_number, std::string_view purpose) const {
   if (!device().is_cpu()) return;
@@ -320,8 +319,8 @@ void Covariance<Scalar>::foresee_sums() const {
   if (!sums_.defined()) foresee(2 * sizeof(Scalar), "the covariance of");
 }
 
-/// Whether a batch of so many rows, to wait in this type, waits. Where it does so only in memory
-/// set apart for that, there is room for it.
+/// Whether a batch of so many rows of this type is to wait. If only memory set apart for that
+/// allows it, that memory has been reserved.
 template <typename Scalar>
 bool Covariance<Scalar>::are_to_wait(std::int64_t count, at::ScalarType type) {
   if (count < tuning_->rows_worth_a_product(width_)) return true;
@@ -336,7 +335,7 @@ bool Covariance<Scalar>::are_to_wait(std::int64_t count, at::ScalarType type) {
   return true;
 }
 
-/// Memory for as many rows as may wait, where so much of it is left.
+/// Memory for as many rows as may wait, if that much is left.
 template <typename Scalar>
 detail::WaitingMemoryShare Covariance<Scalar>::take_memory(at::ScalarType type) const {
   const auto bytes = static_cast<std::int64_t>(c10::elementSize(type));
@@ -397,7 +396,7 @@ void Covariance<Scalar>::fold(const at::Tensor& rows, std::int64_t count, const 
   note_shift();
 }
 
-/// Takes all rows that wait into the sums, and settles those.
+/// Takes all rows that wait into the sums, and settles the sums.
 template <typename Scalar>
 void Covariance<Scalar>::flush() {
   sums_.settle(*tuning_);
@@ -430,7 +429,7 @@ void Covariance<Scalar>::flush() {
     totals = at::cat({totals, at::mv(targets.to(at::kDouble).t(), good.rows.to(at::kDouble))});
   }
   const at::Tensor bad_batches = good.batches.logical_not().sum().to(at::kDouble);
-  // An exception from here on loses them, rather than have them summed twice, or bad ones as zeros.
+  // An exception from here on loses the rows: better than summing them twice, or bad ones as zeros.
   waiting_.clear();
   if (!all_are_good) y.masked_fill_(bad_rows, 0);
   detail::sum_shifted(y, sums[0], *tuning_, targets);
@@ -439,14 +438,14 @@ void Covariance<Scalar>::flush() {
   note_shift();
 }
 
-/// The same on a device, where an operator less for each sum tells, for batches of as many rows
-/// each about a shift that is chosen: such batches can be checked whole.
+/// flush() on a device, where each operator saved counts, for batches of equally many rows and a
+/// shift that is chosen: such batches can be checked whole.
 template <typename Scalar>
 void Covariance<Scalar>::flush_equal_batches() {
   const at::Tensor y = shifted_waiting_rows();
   const std::int64_t count = waiting_.rows_a_batch();
   const at::Tensor batches = y.view({-1, count * width_});
-  // Of a NaN this norm is one, too, and neither it nor an infinity is less than any limit.
+  // With a NaN this norm is NaN, too, and neither NaN nor infinity is less than any limit.
   const at::Tensor good =
       at::linalg_vector_norm(batches, detail::infinity(), at::IntArrayRef(1)).lt(detail::kLargest);
   const at::Tensor bad = good.logical_not();
@@ -512,7 +511,7 @@ Covariance<Scalar> Covariance<Scalar>::copy() const {
   return other;
 }
 
-/// All that it knows, to the bit: rows that wait go on waiting. Read by one that is new.
+/// All that it knows, to the bit: rows that wait go on waiting. Only a new one can read it.
 template <typename Scalar>
 template <typename Archive>
 void Covariance<Scalar>::state(Archive& archive) {

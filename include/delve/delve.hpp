@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// All that watching a training needs. By themselves come: the writers that need a library of their
-// own, writers/json.hpp and writers/tensorboard.hpp; layers that confine a network to its data's
-// directions, pca.hpp and low_rank.hpp; and statistics again from what a run left, reconstruct.hpp.
-// Who needs only a part includes its header: each compiles alone.
+// All that is needed to watch a training. To be included separately: the writers that need another
+// library, writers/json.hpp and writers/tensorboard.hpp; layers that confine a network to the
+// directions of its data, pca.hpp and low_rank.hpp; and what works on past runs, reconstruct.hpp,
+// read_table.hpp, compare_runs.hpp and report.hpp. Each header compiles alone: include only those
+// that you need.
 
 #include <delve/check_layer_sat.hpp>
 #include <delve/covariance.hpp>

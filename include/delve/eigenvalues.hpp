@@ -18,8 +18,8 @@
 namespace delve {
 inline namespace DELVE_ABI {
 
-/// A tensor of at most two axes, float64, as a matrix of Eigen's: what leaves LibTorch. One of one
-/// axis becomes a column. Waits for the device.
+/// A float64 tensor of at most two axes as an Eigen matrix, for what leaves LibTorch. One axis
+/// becomes a column. Waits for the device.
 inline Eigen::MatrixXd to_eigen(const at::Tensor& tensor) {
   const at::Tensor matrix = tensor.dim() == 2 ? tensor : tensor.reshape({-1, 1});
   // Eigen stores columns one after the other.
@@ -60,10 +60,10 @@ inline double float32_error(std::int64_t width, double norm) {
   return 4 * std::sqrt(static_cast<double>(width)) * std::exp2(-24) * norm;
 }
 
-/// The same in float32, which takes half the time or less. Waits for the device.
+/// symmetric_eigenvalues() in float32, which takes half the time or less. Waits for the device.
 /// @param matrix (d, d), float64, both triangles of it
 /// @return nothing where the matrix is not finite, the iteration did not converge, or ‖λ‖ is
-///   further from ‖A‖ than the error bound allows, as it would be with a solver less exact
+///   further from ‖A‖ than the error bound allows, as with a less exact solver
 /// @see symmetric_eigenvalues, float32_error
 inline std::optional<ApproximateEigenvalues> approximate_eigenvalues(const at::Tensor& matrix) {
   const double norm = matrix.norm().item<double>();
@@ -82,8 +82,8 @@ inline std::optional<ApproximateEigenvalues> approximate_eigenvalues(const at::T
   }
 }
 
-/// Whether what is orthogonal to these vectors has no eigenvalue above a limit: whether
-/// μI − A + QΘQᵀ, which there is μI − A, has a Cholesky factor. Waits for the device.
+/// Whether A has no eigenvalue above a limit on what is orthogonal to these vectors: whether
+/// μI − A + QΘQᵀ, which equals μI − A there, has a Cholesky factor. Waits for the device.
 /// @param matrix A, (d, d), float64, both triangles of it
 /// @param vectors Q, (d, k), orthonormal
 /// @param values Θ, (k)
@@ -95,110 +95,203 @@ inline bool are_leading(const at::Tensor& matrix, const at::Tensor& vectors,
   return std::get<1>(at::linalg_cholesky_ex(rest)).item<std::int64_t>() == 0;
 }
 
-/// The eigenvalues of a covariance that explain a share of its variance, and some that follow,
-/// where a few do: those of a layer in a tail. Found by iterating a block of vectors, they are
-/// proved to be the leading ones, within the error that is returned. Waits for the device; of the
-/// same matrix the same, and no random number of the program's is drawn.
+namespace detail {
+
+/// The Ritz pairs of a block of vectors, largest first: the best that can be said of a matrix's
+/// eigenvectors within the space that the block spans.
+struct RitzPairs {
+  at::Tensor vectors;         // Q, (d, b), orthonormal
+  at::Tensor values;          // Θ, (b)
+  at::Tensor image;           // AQ, (d, b), which spans the next block
+  Eigen::VectorXd theta;      // Θ
+  Eigen::VectorXd residuals;  // ‖Aq − qθ‖² of each
+
+  RitzPairs(const at::Tensor& matrix, const at::Tensor& block) {
+    const at::Tensor basis = std::get<0>(at::linalg_qr(block));
+    const at::Tensor product = matrix.mm(basis);
+    const auto [ascending, rotation] = at::linalg_eigh(basis.t().mm(product));
+    const at::Tensor turn = rotation.flip(1);
+    values = ascending.flip(0);
+    vectors = basis.mm(turn);
+    image = product.mm(turn);
+    theta = to_eigen(values);
+    residuals = to_eigen((image - vectors * values).square().sum(0));
+  }
+
+  [[nodiscard]] std::int64_t count() const { return theta.size(); }
+};
+
+/// Whether Ritz values are a covariance's leading eigenvalues, and decide how many of these explain
+/// a share of its variance. See proven_leading_eigenvalues().
+class LeadingProof {
+ public:
+  LeadingProof(const at::Tensor& matrix, double share)
+      : matrix_(matrix),
+        share_(share),
+        width_(matrix.size(0)),
+        norm_(matrix.norm().item<double>()),
+        total_(matrix.trace().item<double>()) {}
+
+  [[nodiscard]] bool is_possible() const { return std::isfinite(norm_) && total_ > 0; }
+
+  /// How many eigenvalues it takes at least: by Cauchy and Schwarz the k leading ones sum up to
+  /// √k · ‖A‖ at most.
+  [[nodiscard]] double least() const {
+    const double sum = share_ * (total_ / norm_);
+    return sum * sum;
+  }
+
+  /// How many of these reach the share; one more than there are where all do not.
+  [[nodiscard]] std::int64_t needed(const Eigen::VectorXd& theta) const {
+    std::int64_t count = 0;
+    double sum = 0;
+    while (sum < share_ * total_) {
+      if (count == theta.size()) return count + 1;
+      sum += theta[count++];
+    }
+    return count;
+  }
+
+  /// Whether some more, at most so many, could reach it if they fall on by the same power as those
+  /// of the later half.
+  [[nodiscard]] bool could_reach(const Eigen::VectorXd& theta, double most) const {
+    const std::int64_t last = theta.size() - 1;
+    const auto known = static_cast<double>(theta.size());
+    const double power = std::log2(theta[(last - 1) / 2] / theta[last]);
+    const double next = theta[last] * known / (power - 1) * (1 - std::pow(known / most, power - 1));
+    return known < most && theta.sum() + next >= share_ * total_;
+  }
+
+  /// No eigenvalue of B but the first so many is larger: the root of the sum of their squares.
+  [[nodiscard]] double rest(const Eigen::VectorXd& theta, std::int64_t kept) const {
+    const double squares = norm_ * norm_ - theta.head(kept).squaredNorm();
+    return std::sqrt(std::max(0., squares) + rounding() * norm_);
+  }
+
+  /// The proof by what is left of ‖A‖: of the first count, by these and as many more as it takes.
+  [[nodiscard]] std::optional<ApproximateEigenvalues> by_rest(const RitzPairs& pairs,
+                                                              std::int64_t count) const {
+    std::int64_t kept = count;
+    while (kept < pairs.count() && rest(pairs.theta, kept) > pairs.theta[count - 1]) ++kept;
+    if (rest(pairs.theta, kept) > pairs.theta[count - 1]) return std::nullopt;
+    return decided(pairs, count, count, error_of(pairs, kept));
+  }
+
+  /// The proof by a Cholesky factor, of those before the widest gap, where the block tells best
+  /// what follows.
+  [[nodiscard]] std::optional<ApproximateEigenvalues> by_factor(const RitzPairs& pairs,
+                                                                std::int64_t count) const {
+    const Eigen::VectorXd& theta = pairs.theta;
+    std::int64_t end = count - 1;
+    for (std::int64_t i = count; i + 1 < pairs.count(); ++i) {
+      if (theta[i] - theta[i + 1] > theta[end] - theta[end + 1]) end = i;
+    }
+    const double limit = (theta[end] + theta[end + 1]) / 2;
+    const auto width = static_cast<double>(width_);
+    const double slack = (width + 1) * kUnit * width * limit + rounding();
+    if (!(theta[end] - limit > slack)) return std::nullopt;
+    auto found = decided(pairs, count, end + 1, error_of(pairs, end + 1));
+    const bool is_proven = found && are_leading(matrix_, pairs.vectors.narrow(1, 0, end + 1),
+                                                pairs.values.narrow(0, 0, end + 1), limit);
+    return is_proven ? found : std::nullopt;
+  }
+
+ private:
+  static constexpr double kUnit = 1.2e-16;  // u, rounded up
+
+  /// Of Q, Θ, R and their products.
+  [[nodiscard]] double rounding() const { return static_cast<double>(width_) * kUnit * norm_; }
+
+  /// ‖A − B‖ at most, with so many vectors in Q.
+  [[nodiscard]] double error_of(const RitzPairs& pairs, std::int64_t kept) const {
+    return std::sqrt(2.) * (std::sqrt(pairs.residuals.head(kept).sum()) + rounding());
+  }
+
+  /// The first so many values, if they are exact enough for count to be the integer.
+  [[nodiscard]] std::optional<ApproximateEigenvalues> decided(const RitzPairs& pairs,
+                                                              std::int64_t count,
+                                                              std::int64_t returned,
+                                                              double error) const {
+    const double sum = pairs.theta.head(count).sum();
+    const double margin = std::sqrt(static_cast<double>(count)) * error;
+    // The values themselves are off by about the square of this.
+    const bool is_exact = error <= 1e-4 * pairs.theta[0] && sum - margin >= share_ * total_ &&
+                          sum - pairs.theta[count - 1] + margin < share_ * total_;
+    if (!is_exact) return std::nullopt;
+    return ApproximateEigenvalues{pairs.theta.head(returned), {error, total_, norm_ * norm_}};
+  }
+
+  const at::Tensor& matrix_;
+  double share_;
+  std::int64_t width_;
+  double norm_;   // ‖A‖
+  double total_;  // tr A
+};
+
+}  // namespace detail
+
+/// The eigenvalues of a covariance that explain a share of its variance, and some that follow, if a
+/// few suffice, as for a layer in a tail. Found by iterating a block of vectors, they are proved to
+/// be the leading ones, within the error that is returned. Waits for the device; the same matrix
+/// always gives the same result, and none of the program's random numbers is drawn.
 ///
-/// With Q the orthonormal Ritz vectors that are returned, Θ their values and R = AQ − QΘ, which is
-/// orthogonal to Q, the matrix B = A − RQᵀ − QRᵀ has the eigenvalues Θ, and those of A on what is
-/// orthogonal to Q. Sorted, those of A and B are off by a vector of at most ‖A − B‖ = √2·‖R‖
-/// (Hoffman & Wielandt, see Spectrum). That no other one of B's is above θ, the smallest in Θ, is
-/// what residuals cannot tell, for a direction that the block misses leaves none. It is so where
-/// ‖A‖² − ‖Θ‖², which is all their squares' sum and 2·‖R‖², is at most θ², as in a tail; and else
-/// where are_leading() with a μ below θ. That takes a third to a half of a float32 solve. θ − μ has
-/// room for its rounding, (d + 1)·u·dμ (Higham, "Accuracy and stability of numerical
-/// algorithms", 2nd ed., theorem 10.3, with ‖ |L||Lᵀ| ‖ ≤ tr(LLᵀ) ≤ dμ).
+/// With Q some orthonormal Ritz vectors, Θ their values and R = AQ − QΘ, which is orthogonal to Q,
+/// the matrix B = A − RQᵀ − QRᵀ has the eigenvalues Θ, and those of A on what is orthogonal to Q.
+/// Sorted, those of A and B differ by a vector of at most ‖A − B‖ = √2·‖R‖ (Hoffman & Wielandt, see
+/// Spectrum). Residuals cannot tell that no other eigenvalue of B is above θ, the smallest that is
+/// returned, for a direction that the block misses leaves none. None is above θ where ‖A‖² − ‖Θ‖²,
+/// the sum of 2·‖R‖² and the squares of all others, is at most θ². In a tail that is so if Q holds
+/// a few more vectors than are returned. Or else are_leading() holds with a μ below θ, which takes
+/// a third to a half of a float32 solve; θ − μ has room for its rounding, (d + 1)·u·dμ (Higham,
+/// "Accuracy and stability of numerical algorithms", 2nd ed., theorem 10.3, with
+/// ‖ |L||Lᵀ| ‖ ≤ tr(LLᵀ) ≤ dμ).
 /// @param matrix (d, d), float64, both triangles of it
 /// @param share of the trace, above 0
 /// @return nothing where too many are needed for it to be worth it, more than about d/32, or where
 ///   the proof fails
 inline std::optional<ApproximateEigenvalues> proven_leading_eigenvalues(const at::Tensor& matrix,
                                                                         double share) {
-  constexpr double unit = 1.2e-16;  // u, rounded up
+  const detail::LeadingProof proof(matrix, share);
+  if (!proof.is_possible()) return std::nullopt;
   const std::int64_t width = matrix.size(0);
-  const double norm = matrix.norm().item<double>();
-  const double total = matrix.trace().item<double>();
-  if (!std::isfinite(norm) || !(total > 0)) return std::nullopt;
   const auto most = static_cast<double>(width) / 32;
-  // By Cauchy and Schwarz the k leading ones sum up to √k · ‖A‖ at most. Seldom are so few enough.
-  const double least = share * (total / norm) * share * (total / norm);
-  if (4 * least > most) return std::nullopt;
-  auto block = static_cast<std::int64_t>(2 * std::min(most, 16 + 2 * least));
-  if (block < 8) return std::nullopt;
+  // So few as the least are seldom enough.
+  if (4 * proof.least() > most) return std::nullopt;
+  const auto first = static_cast<std::int64_t>(2 * std::min(most, 16 + 2 * proof.least()));
+  if (first < 8) return std::nullopt;
   try {
     const at::Generator generator = at::detail::createCPUGenerator(/*seed=*/1);
     const auto draw = [&](std::int64_t count) {
       return at::randn({width, count}, generator, at::TensorOptions(at::kDouble))
           .to(matrix.device());
     };
-    at::Tensor basis = draw(block);
+    at::Tensor block = draw(first);
     // A fraction of what a solver for all of them does: 4d³/3, half of it of the slow kind.
-    const double most_columns = static_cast<double>(width) / 6;  // 2d² multiplications each
-    double columns = 0;
-    for (int step = 0; columns + static_cast<double>(block) <= most_columns; ++step) {
-      columns += static_cast<double>(block);
-      basis = std::get<0>(at::linalg_qr(basis));
-      const at::Tensor image = matrix.mm(basis);
-      const auto [ascending, rotation] = at::linalg_eigh(basis.t().mm(image));
-      const at::Tensor turn = rotation.flip(1);
-      const at::Tensor values = ascending.flip(0);
-      const at::Tensor vectors = basis.mm(turn);
-      basis = image.mm(turn);  // for the next step
-      const Eigen::VectorXd theta = to_eigen(values);
-      const Eigen::VectorXd residuals = to_eigen((basis - vectors * values).square().sum(0));
-
-      std::int64_t count = 0;  // that reach the share
-      double sum = 0;
-      while (count < block && sum < share * total) sum += theta[count++];
-      if (sum < share * total) {
+    std::int64_t columns_left = width / 6;  // 2d² multiplications each
+    for (int step = 0; block.size(1) <= columns_left; ++step) {
+      columns_left -= block.size(1);
+      const detail::RitzPairs pairs(matrix, block);
+      block = pairs.image;
+      const auto widen = [&] { block = at::cat({block, draw(block.size(1))}, 1); };
+      const std::int64_t count = proof.needed(pairs.theta);
+      if (count > pairs.count()) {
         if (step < 1) continue;
-        // Whether more could be enough, if they fall on by the power of those of the later half.
-        const auto known = static_cast<double>(block);
-        const double power = std::log2(theta[block / 2 - 1] / theta[block - 1]);
-        const double next =
-            theta[block - 1] * known / (power - 1) * (1 - std::pow(known / most, power - 1));
-        if (!(known < most && sum + next >= share * total)) return std::nullopt;
-        basis = at::cat({basis, draw(block)}, 1);
-        block *= 2;
+        if (!proof.could_reach(pairs.theta, most)) return std::nullopt;
+        widen();
         continue;
       }
-      if (count == block) continue;
-      const double rounding =
-          static_cast<double>(width) * unit * norm;  // of Q, Θ, R, their products
-      const auto error_of = [&](std::int64_t kept) {
-        return std::sqrt(2.) * (std::sqrt(residuals.head(kept).sum()) + rounding);
-      };
-      const auto decides = [&](double error) {
-        const double margin = std::sqrt(static_cast<double>(count)) * error;
-        // The values themselves are off by about the square of this.
-        return error <= 1e-4 * theta[0] && sum - margin >= share * total &&
-               sum - theta[count - 1] + margin < share * total;
-      };
-      // No other eigenvalue of B is larger than the root of the sum of all their squares.
-      const double rest =
-          std::sqrt(std::max(0., norm * norm - theta.head(count).squaredNorm()) + rounding * norm);
-      if (rest <= theta[count - 1]) {
-        const double error = error_of(count);
-        if (!decides(error)) continue;
-        return ApproximateEigenvalues{theta.head(count), {error, total, norm * norm}};
+      if (count == pairs.count()) continue;
+      if (auto found = proof.by_rest(pairs, count)) return found;
+      // Where the whole block would do, its vectors are not exact enough yet; where twice as many
+      // may, they are cheaper than a factor.
+      const double limit = pairs.theta[count - 1];
+      const double rest = proof.rest(pairs.theta, pairs.count());
+      if (rest <= limit) continue;
+      if (rest <= 2 * limit && 6 * pairs.count() <= columns_left) {
+        if (step > 0) widen();
+        continue;
       }
-      // Those are returned that come before the widest gap, where the block tells best what
-      // follows.
-      std::int64_t end = count - 1;
-      for (std::int64_t i = count; i + 1 < block; ++i) {
-        if (theta[i] - theta[i + 1] > theta[end] - theta[end + 1]) end = i;
-      }
-      const double error = error_of(end + 1);
-      const double limit = (theta[end] + theta[end + 1]) / 2;
-      const double slack =
-          static_cast<double>(width + 1) * unit * static_cast<double>(width) * limit;
-      const bool is_proven =
-          decides(error) && theta[end] - limit > slack + rounding &&
-          are_leading(matrix, vectors.narrow(1, 0, end + 1), values.narrow(0, 0, end + 1), limit);
-      if (is_proven) {
-        return ApproximateEigenvalues{theta.head(end + 1), {error, total, norm * norm}};
-      }
+      if (auto found = proof.by_factor(pairs, count)) return found;
     }
     return std::nullopt;
   } catch (const c10::Error&) {
@@ -221,8 +314,8 @@ inline SymmetricEigenvectors symmetric_eigenvectors(const at::Tensor& matrix) {
   return {std::move(values), std::move(vectors)};
 }
 
-/// The eigenvectors of a symmetric matrix with the largest eigenvalues. Of the two signs that each
-/// may have, that which makes its largest component positive. Waits for the device.
+/// The eigenvectors of a symmetric matrix with the largest eigenvalues. Each has the sign that
+/// makes its largest component positive. Waits for the device.
 /// @param matrix (d, d), float64, finite; one triangle of it is read
 /// @param count how many, 1 to d
 /// @return (d, count), float64, on the matrix's device: in columns, that of the largest first

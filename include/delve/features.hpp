@@ -30,7 +30,7 @@ enum class ConvMethod {
 
 /// What a recurrent layer's output contributes; T timesteps of U units.
 enum class TimeseriesMethod {
-  LastTimestep,   ///< B rows of U; of a backward half that is where it ends, at the first timestep
+  LastTimestep,   ///< B rows of U; a backward half ends at the first timestep
   Timestepwise,   ///< the whole series: B rows of T·U, so T must not change
   EveryTimestep,  ///< every timestep is a data point: B·T rows of U
 };
@@ -38,8 +38,8 @@ enum class TimeseriesMethod {
 /// How pictures, outputs (B, C, H, W), are made smaller.
 enum class Interpolation {
   Nearest,   ///< a position takes the value of the nearest one
-  Bilinear,  ///< of the four around it
-  Bicubic,   ///< of the sixteen around it
+  Bilinear,  ///< a weighted mean of the four around it
+  Bicubic,   ///< a weighted sum of the sixteen around it
   Area,      ///< the mean of all that fall into it
 };
 
@@ -51,13 +51,13 @@ struct FeatureOptions {
   TimeseriesMethod timeseries_method = TimeseriesMethod::LastTimestep;
   /// Unset: pictures are taken as they are.
   std::optional<Interpolation> interpolation_strategy;
-  /// The longer side of a picture that is larger than this becomes this; pixels, at least 1.
+  /// Pictures whose longer side is larger than this are shrunk to it; pixels, at least 1.
   std::int64_t interpolation_downsampling = 32;
 };
 
 namespace detail {
 
-/// Pictures (B, C, H, W) of which no side is longer than size, their aspect kept.
+/// Pictures (B, C, H, W) shrunk until no side is longer than size, their aspect kept.
 inline at::Tensor downsampled(at::Tensor pictures, Interpolation strategy, std::int64_t size) {
   const std::int64_t longer = std::max(pictures.size(2), pictures.size(3));
   if (longer <= size) return pictures;
@@ -81,7 +81,7 @@ inline at::Tensor downsampled(at::Tensor pictures, Interpolation strategy, std::
   throw std::invalid_argument("delve: unknown Interpolation");
 }
 
-/// A convolution's output with an axis of the batch, also where it has none: (B, C, positions…).
+/// A convolution's output with a batch axis, added where it has none: (B, C, positions…).
 /// @param position_axes as in OutputLayout
 inline at::Tensor maps_of(const at::Tensor& output, int position_axes) {
   const bool is_one_sample = position_axes > 0 && output.dim() == 1 + position_axes;

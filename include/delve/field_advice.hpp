@@ -20,31 +20,31 @@
 namespace delve {
 inline namespace DELVE_ABI {
 
-/// What would be without some of the network's downsampling: strides of 1 in the place of others,
-/// pools left out.
+/// The network without some of its downsampling: strides of 1 instead of others, pools left
+/// out.
 struct StrideRemoval {
   std::vector<std::string> where;    ///< "conv1", "max_pool2d behind conv1"
-  std::vector<std::string> border;   ///< the layers that were border layers then
+  std::vector<std::string> border;   ///< the layers that would be border layers then
   std::int64_t multiplications = 0;  ///< of the whole network then
 };
 
 /// What each layer sees. Prints itself as a table.
 /// @see receptive_fields
 struct ReceptiveFields {
-  std::vector<std::int64_t> input;           ///< positions of the input, one an axis
+  std::vector<std::int64_t> input;           ///< positions of the input, per axis
   std::vector<LayerField> layers;            ///< in the order of their forward
-  std::vector<std::int64_t> largest_finite;  ///< of all operators, an axis: pools, too
-  /// Each downsampling by itself, and where none suffices the first ones together, as many as do.
-  /// Only where there are border layers.
+  std::vector<std::int64_t> largest_finite;  ///< of all operators, pools included, per axis
+  /// Each downsampling by itself, and where none suffices, the first ones together, as many as are
+  /// needed. Only where there are border layers, and the model was called with an input.
   std::vector<StrideRemoval> removals;
 };
 
-/// Sizes of the input for which the network's layers have something to see, an axis each.
+/// Sizes of the input for which the network's layers have something to see, one per axis.
 struct FeasibleInputSizes {
   /// From here on no layer is a border layer.
   std::vector<std::int64_t> without_border;
-  /// The largest least field, and the largest field, of a convolution or pool: beyond the former
-  /// every one sees less than the input over its shortest path, beyond the latter over all paths.
+  /// The largest least field of a tracked layer, and the largest field of a layer or pool: beyond
+  /// the former each sees less than the input over its shortest path, beyond the latter over all.
   std::vector<std::int64_t> lower;
   std::vector<std::int64_t> upper;
 };
@@ -101,7 +101,7 @@ inline std::string field_text(const AxisField& axis) {
   return fmt::format("{} to {}", *axis.least, most);
 }
 
-/// Of all axes; once where they are alike.
+/// The same for all axes of a layer; one text where they are alike.
 inline std::string field_text(const LayerField& layer) {
   if (layer.output.empty() && layer.axes.empty()) return "did not run";
   if (layer.axes.empty()) return "not of the input";
@@ -116,7 +116,7 @@ inline std::string field_text(const LayerField& layer) {
 
 }  // namespace detail
 
-/// What to change so that every layer sees something new, and what could go otherwise.
+/// What to change so that every layer sees something new, or else which layers could go.
 inline FieldAdvice advise(const ReceptiveFields& fields) {
   FieldAdvice advice;
   advice.sizes = feasible_input_sizes(fields);
@@ -187,7 +187,7 @@ inline std::ostream& operator<<(std::ostream& out, const FieldAdvice& advice) {
 }
 
 /// A table: layer, kind, output, parameters, multiplications, receptive field, border; and below it
-/// the sums, the largest fields and the sizes of input that they ask for.
+/// the input, the sums, and the input size from which on there is no border layer.
 inline std::ostream& operator<<(std::ostream& out, const ReceptiveFields& fields) {
   constexpr std::size_t kColumns = 7;
   std::vector<std::array<std::string, kColumns>> rows = {

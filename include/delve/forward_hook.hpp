@@ -15,7 +15,7 @@
 namespace delve {
 inline namespace DELVE_ABI {
 
-/// Takes a hook away, at the latest when it is destroyed. Move-only.
+/// Removes its hook on remove() or on destruction. Move-only.
 ///
 /// Thread-safe as far as distinct handles go. When remove() returns, the hook may still be running
 /// in another thread that was in the middle of a forward; it will not be started again.
@@ -32,14 +32,14 @@ class [[nodiscard]] RemovableHandle {
   }
   ~RemovableHandle() { remove(); }
 
-  /// Takes the hook away; a second call does nothing.
+  /// Removes the hook; a second call does nothing.
   void remove() {
     if (target_) detail::end_wait();
     if (const auto target = std::exchange(target_, nullptr)) detail::hook_registry().remove(target);
   }
 
-  /// Rethrows what the hook threw first. A hook that throws does not disturb the forward, and it is
-  /// called again: see to it here, where an exception can be caught.
+  /// Rethrows the first exception that the hook threw. A hook that throws does not disturb the
+  /// forward, and is called again: check here, where an exception can be caught.
   void check() const {
     if (!target_) return;
     detail::end_wait();
@@ -66,9 +66,9 @@ inline RemovableHandle register_forward_hook_of_kind(const ModuleView& module,
 
 }  // namespace detail
 
-/// Has a hook called at the end of every forward of a module: what PyTorch's register_forward_hook
-/// does in Python, and LibTorch does not offer. The module and the model around it stay as they
-/// are.
+/// Registers a hook that is called after every forward pass of a module: what PyTorch's
+/// register_forward_hook does in Python, and LibTorch does not offer. The module and the model
+/// around it stay as they are.
 ///
 ///     auto handle = delve::register_forward_hook(net->fc1, [](const delve::ForwardCall& call) {
 ///       std::cout << call.outputs[0].sizes() << '\n';

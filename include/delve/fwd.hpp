@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Declarations, for files that only hand a tracker on.
+// Declarations, for files that only pass a tracker on.
 
 #include <delve/version.hpp>
 

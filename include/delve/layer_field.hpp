@@ -19,19 +19,19 @@ struct AxisField {
   std::int64_t input = 0;  ///< positions of the input
   std::int64_t size = 1;   ///< positions of the output; 1 where all were mixed
 
-  /// The receptive field over the shortest path, and over all paths together; of several positions,
-  /// that of the shortest and of the longest. Unset: every path, or one, sees the whole axis.
+  /// The receptive field over the shortest path, and over all paths together; where positions
+  /// differ, the smallest and the largest. Unset: every path, or one, sees the whole axis.
   std::optional<std::int64_t> least;
   std::optional<std::int64_t> most;
   std::optional<std::int64_t> least_before;  ///< `least` of the layer's input
   double stride_before = 0;                  ///< `stride` of the layer's input; 0: not known
-  std::int64_t kernel = 0;                   ///< of a convolution; 0 of all else
+  std::int64_t kernel = 0;                   ///< of a convolution; 0 for all else
   std::int64_t largest_finite = 0;           ///< `most`, or what it was before the axis was mixed
   std::int64_t inside = 0;                   ///< the part of `most` that lies inside of the input
 
   double stride = 0;    ///< from one position's field to the next one's: the "jump"
   double centre = 0;    ///< of the first position's field; position 0 of the input is 0
-  std::string unknown;  ///< the operator that is not known, so that nothing else here is; or empty
+  std::string unknown;  ///< the unknown operator, which leaves all else here unknown; or empty
 };
 
 /// A layer, and what its output sees.
@@ -41,20 +41,20 @@ struct LayerField {
   std::vector<std::int64_t> output;  ///< the shape; empty where the layer did not run
   std::int64_t parameters = 0;       ///< its own
   std::int64_t multiplications = 0;  ///< of one forward of this input, the whole batch
-  std::vector<AxisField> axes;       ///< one an axis of positions
+  std::vector<AxisField> axes;       ///< one per axis of positions
   std::vector<std::string> notes;    ///< what is not counted: "statistics of group_norm not …"
-  std::int64_t calls = 0;            ///< with these fields; of others there is another row
+  std::int64_t calls = 0;            ///< with these fields; other fields have another row
   /// The share of its directions that its inputs can fill, by their number alone: a convolution of
   /// 1 × 1 from 32 to 64 channels has a saturation of 0.5 at most.
   double rank_limit = 1;
-  bool is_map = false;  ///< its output has positions still
+  bool is_map = false;  ///< its output still has positions
 
   /// It cannot bring anything new together: the shortest path into it sees the whole input already,
-  /// on all axes, and out of it more; or its kernel is no smaller than the map that it is given, so
-  /// that it is a fully connected layer (Richter et al., "Should you go deeper? Optimizing
-  /// convolutional neural network architectures without training", arXiv 2106.12307, and their
-  /// rfa_toolbox, EnrichedNetworkNode.is_border). Only where its output is a map, and not behind
-  /// what mixes all positions.
+  /// on all axes, and the one out of it sees more; or its kernel is no smaller than the map that it
+  /// is given, so that it is a fully connected layer (Richter et al., "Should you go deeper?
+  /// Optimizing convolutional neural network architectures without training", arXiv 2106.12307, and
+  /// their rfa_toolbox, EnrichedNetworkNode.is_border). Only where its output is a map, and not
+  /// behind what mixes all positions.
   bool is_border = false;
   /// The shortest path out of it sees more than the input, on all axes.
   bool is_critical = false;

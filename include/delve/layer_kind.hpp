@@ -54,12 +54,12 @@ struct OutputLayout {
 struct ForwardOperator {
   explicit ForwardOperator(std::string operator_name) : name(std::move(operator_name)) {}
 
-  /// A tensor, or a list of tensors that the input leads.
+  /// A tensor, or a list of tensors of which the input is the first.
   ForwardOperator& input_at(int argument) {
     input = argument;
     return *this;
   }
-  /// A tensor, or a list of tensors that the first weight leads.
+  /// A tensor, or a list of tensors that begins with the first weight.
   ForwardOperator& weight_at(int argument) {
     weight = argument;
     return *this;
@@ -156,8 +156,8 @@ struct LayerKind {
     operators = std::move(all_operators);
     return *this;
   }
-  /// The parameter by which its forward is recognised: its name in TorchScript, and where a module
-  /// of LibTorch's own has it.
+  /// The parameter by which its forward is recognised: its name in TorchScript, and how to read it
+  /// from a module of LibTorch's own.
   LayerKind& weight_is(std::string parameter_name, TensorOf parameter_of) {
     weight_name = std::move(parameter_name);
     native_weight = parameter_of;
@@ -185,8 +185,8 @@ struct LayerKind {
     return *this;
   }
 
-  /// Its weight and bias are these rows alone: of so many equal shares, those from one up to
-  /// another.
+  /// Its weight and bias are these rows alone: of all_shares equal shares, those from first_share
+  /// up to, but without, end_share.
   LayerKind& rows(int first_share, int end_share, int all_shares) {
     first_row = first_share;
     end_row = end_share;
@@ -213,7 +213,7 @@ struct LayerKind {
   int end_row = 0;
   int rows_of = 0;  ///< 0: all rows
   bool is_table = false;
-  bool is_transposed = false;  ///< a convolution that is
+  bool is_transposed = false;  ///< a transposed convolution
   bool is_cell = false;        ///< one step of a recurrent layer, whatever its family
   const std::vector<LayerPart>* parts = nullptr;  ///< what may run by itself; nullptr: nothing
   bool (*is_native)(const torch::nn::Module& module) = nullptr;
@@ -224,7 +224,7 @@ struct LayerKind {
 
   [[nodiscard]] bool recognises(const ModuleView& module) const {
     if (module.nn() != nullptr) return is_native(*module.nn());
-    // By this name goes the output of Python's MultiheadAttention.
+    // The output projection of Python's MultiheadAttention is a NonDynamicallyQuantizableLinear.
     const std::string type = module.type_name();
     const bool has_name =
         type == name || (type == "NonDynamicallyQuantizableLinear" && name == "Linear");
@@ -273,8 +273,8 @@ struct LayerKind {
 struct LayerPart {
   std::string_view suffix;  ///< of the layer's name: "q" makes "attention-q"
   const LayerKind* kind;    ///< by which its forwards are recognised
-  int share = 0;            ///< which of …
-  int shares = 1;           ///< … how many equal shares of the output's features it is
+  int share = 0;            ///< which share of the output's features it is, from 0
+  int shares = 1;           ///< of how many equal ones
 };
 
 namespace detail {
@@ -299,13 +299,13 @@ bool recurrent_batch_first(const torch::nn::Module& module) {
   return dynamic_cast<const Impl&>(module).options.batch_first();
 }
 
-/// A kind whose weight is the member of this name.
+/// A kind whose weight is the member `weight`.
 template <typename Impl>
 LayerKind kind_without_bias(const std::string& name, LayerFamily family) {
   return LayerKind::of<Impl>(name, family).weight_is("weight", weight_of<Impl>);
 }
 
-/// The same with a bias.
+/// The same with a bias, the member `bias`.
 template <typename Impl>
 LayerKind kind_with_bias(const std::string& name, LayerFamily family) {
   return kind_without_bias<Impl>(name, family).bias_is("bias", bias_of<Impl>);
@@ -327,7 +327,7 @@ LayerKind convolution(const std::string& name, int position_axes, const std::str
                taking_the_usual("aten::convolution").where_flag(6, is_transposed)});
 }
 
-/// The weights are a list behind that of the states; a packed sequence has one argument more.
+/// The list of weights comes after that of the states; a packed sequence has one argument more.
 template <typename Impl>
 LayerKind recurrent(const std::string& name, const std::vector<std::string>& ops) {
   std::vector<ForwardOperator> operators;
@@ -341,7 +341,7 @@ LayerKind recurrent(const std::string& name, const std::vector<std::string>& ops
       .run_by(std::move(operators));
 }
 
-/// What torch::nn::functional::linear calls: of 2-D input with a bias one addmm; of every other
+/// What torch::nn::functional::linear calls: for 2-D input with a bias one addmm; for any other
 /// input a matmul, and the bias follows. TorchScript calls linear. Programs that multiply by
 /// weight.t() themselves call matmul or mm, too; within backward mm takes weights as well, but
 /// nothing in backward is a forward.
@@ -390,8 +390,8 @@ inline LayerKind attention_projection() {
       .run_by(linear_operators());
 }
 
-/// What runs where these three are not of one tensor: a third of the rows each, or those of key and
-/// value together where they are of one. Weights of their own where their widths differ.
+/// What runs where query, key and value are not one tensor: a third of the rows each, or those of
+/// key and value together where these are one. Weights of their own where their widths differ.
 DELVE_SHARED inline const std::vector<LayerPart>& attention_parts() {
   using torch::nn::MultiheadAttentionImpl;
   const auto rows = [](int begin, int end) { return attention_projection().rows(begin, end, 3); };
@@ -411,7 +411,7 @@ DELVE_SHARED inline const std::vector<LayerPart>& attention_parts() {
   return parts;
 }
 
-/// The one of the output is a Linear of its own.
+/// The output projection is a Linear of its own.
 inline LayerKind multihead_attention() {
   LayerKind kind = attention_projection();
   kind.parts = &attention_parts();
@@ -495,9 +495,9 @@ inline std::vector<const LayerKind*> layer_kinds() {
   return all;
 }
 
-/// Makes a kind of layer of the program's own known, to hooks and trackers made from now on. A
-/// module is of the first kind of layer_kinds() that recognises it, so that one for a class derived
-/// from LinearImpl goes before Linear. Thread-safe.
+/// Registers a user-defined kind of layer, for hooks and trackers made from now on. A module is of
+/// the first kind of layer_kinds() that recognises it, so that a kind for a class derived from
+/// LinearImpl comes before Linear. Thread-safe.
 /// @throws std::invalid_argument where the name is empty or taken, the weight, its name or the
 ///   operators are missing, or an operator lacks the place of its input or weight
 inline void register_layer_kind(LayerKind kind) {
@@ -515,9 +515,8 @@ inline void register_layer_kind(LayerKind kind) {
           "its forwards are recognised by a weight; name it with weight_is()");
   require(!kind.operators.empty(), "name the operators that run its forward with run_by()");
   for (const ForwardOperator& op : kind.operators) {
-    require(
-        op.input >= 0 && op.weight >= 0,
-        fmt::format("{}: say with input_at() and weight_at() which arguments these are", op.name));
+    require(op.input >= 0 && op.weight >= 0,
+            fmt::format("{}: set its input and weight with input_at() and weight_at()", op.name));
   }
   detail::OwnLayerKinds& own = detail::own_layer_kinds();
   const std::lock_guard<std::mutex> lock(own.mutex);

@@ -49,7 +49,7 @@ class Modules {
 /// A layer found: its name, its kind, and the module handed in that it was found in.
 struct FoundLayer {
   std::string
-      name;  ///< of the children on the way to it, "features-0"; of a root, that of its kind
+      name;  ///< those of the children on the way to it, "features-0"; a root has its kind's
   const LayerKind* kind;  ///< nullptr where its kind cannot be tracked
   ModuleView module;
   ModuleView root;

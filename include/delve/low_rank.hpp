@@ -25,14 +25,14 @@
 #include <delve/detail/tensors/plain_mode.hpp>
 #include <delve/version.hpp>
 
-// A layer in the place of which two narrow ones stand: the first gives the coordinates of the
-// output in the k directions that its data needs, the second turns these back into the output. With
-// V the directions, d × k, m the mean of the outputs, and W and b those of the layer:
+// Two narrow layers instead of one: the first gives the coordinates of the output in the k
+// directions that its data needs, the second turns these back into the output. With V the
+// directions, d × k, m the mean of the outputs, and W and b the weight and bias of the layer:
 //
 //     y = W₂(W₁x + b₁) + b₂,   W₁ = VᵀW,  b₁ = Vᵀb,  W₂ = V,  b₂ = m − VVᵀm
 //
-// that is, VVᵀ(Wx + b − m) + m: the outputs projected as LinearPCA does. A k × k convolution
-// becomes one of the same kernel to fewer channels, and one of 1 × 1 back (Zhang, Zou, He & Sun,
+// that is, VVᵀ(Wx + b − m) + m: the outputs projected as LinearPCA does. A convolution becomes one
+// with the same kernel to fewer channels, and a 1 × 1 one back (Zhang, Zou, He & Sun,
 // "Accelerating very deep convolutional networks for classification and detection", arXiv
 // 1505.06798, section 3.1).
 
@@ -48,8 +48,8 @@ struct Subspace {
 /// The directions that explain a share of the variance: the smallest k by the rule of
 /// Spectrum::dimensionality, at least 1. Of several groups each has its own directions, those of
 /// its block of Σ, and all have as many as the one that needs most. Waits for the device.
-/// @param covariance of the layer's outputs, with samples() > 0; ten data points a dimension
-///   or more make directions of the layer's, fewer those of the sample
+/// @param covariance of the layer's outputs, with samples() > 0; with ten data points per dimension
+///   or more, directions are those of the layer, with fewer those of the sample
 /// @param share above 0, at most 1
 /// @param groups of features that follow one another, of equal size
 /// @throws std::invalid_argument where one of these does not hold
@@ -80,7 +80,7 @@ template <typename Scalar>
 
 namespace detail {
 
-/// What a layer's numbers are in the two narrow ones.
+/// What a layer's weight and bias become in the two narrow ones.
 struct NarrowedWeights {
   at::Tensor weight;       ///< W₁: (g·k, …)
   at::Tensor bias;         ///< b₁: (g·k)
@@ -109,7 +109,7 @@ inline NarrowedWeights narrowed_weights(const at::Tensor& weight, const at::Tens
   return narrow;
 }
 
-/// Gives a new layer its numbers, and all that the old one is.
+/// Gives a new layer its weights, and the old one's device, type, mode and requires_grad.
 template <typename Layer>
 void settle_in(Layer& layer, const Layer& old, const at::Tensor& weight, const at::Tensor& bias) {
   layer.to(old.weight.device(), old.weight.scalar_type());
@@ -184,8 +184,8 @@ struct NarrowableLayer {
   std::int64_t groups;  ///< of a convolution; else 1
 };
 
-/// Calls act(layer, dimensions) with the layer as what it is; 0 dimensions: Linear.
-/// @throws std::invalid_argument where it is none that can be narrowed
+/// Calls act(layer, dimensions) with the layer as its own class; 0 dimensions: Linear.
+/// @throws std::invalid_argument where it cannot be narrowed
 template <typename Act>
 auto visit_narrowable(const std::shared_ptr<torch::nn::Module>& module, const Act& act) {
   using torch::nn::Conv1dImpl;
@@ -224,7 +224,7 @@ inline NarrowableLayer narrowable(const std::shared_ptr<torch::nn::Module>& modu
       throw std::invalid_argument(fmt::format(
           "delve::low_rank: groups is {}, one for each output channel (a depthwise convolution): a "
           "single output has no directions that could be left out. Narrow the 1 x 1 convolution "
-          "beside it",
+          "next to it",
           found.groups));
     }
     return found;

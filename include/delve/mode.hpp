@@ -48,9 +48,9 @@ class Mode {
   constexpr Mode() : Mode(BuiltIn::Train) {}
 
   /// A stream of the program's own. Thread-safe.
-  /// @param name letters, digits and '.': names of columns and files are put together with the
-  ///   other signs
-  /// @throws std::invalid_argument where it is none
+  /// @param name letters, digits and '.', not beginning with '.': other signs separate the
+  ///   parts of column and file names
+  /// @throws std::invalid_argument where it is not such a name
   explicit Mode(std::string_view name) : name_(detail::kept_name(checked(name))) {}
 
   [[nodiscard]] constexpr std::string_view name() const { return name_; }

@@ -45,8 +45,8 @@ inline constexpr bool is_module_like =
     detail::IsHolder<Module>::value;
 
 /// A module of LibTorch's own, or one that torch::jit::load made of a TorchScript file. Implicitly
-/// made from a value, a shared_ptr, or a holder such as torch::nn::Linear. Owns the latter kind
-/// only; one of LibTorch's own must outlive it.
+/// made from a value, a shared_ptr, or a holder such as torch::nn::Linear. Owns a TorchScript
+/// module only; one of LibTorch's own must outlive it.
 class ModuleView {
  public:
   /// @throws std::invalid_argument where there is no module behind the pointer or holder

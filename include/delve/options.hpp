@@ -32,14 +32,13 @@ enum class ModeSource {
 
 /// Which of the forwards of a layer log_interval records.
 enum class LogSampling {
-  Random,  ///< of each N that follow one another one, drawn by sample_seed: what repeats within a
-           ///< step, as a discriminator that sees real and fake in turn, meets no pattern in the
-           ///< choice
+  Random,  ///< one of every N in a row, drawn by sample_seed: what repeats within a step, such as
+           ///< a discriminator that sees real and fake in turn, meets no pattern in the choice
   Every,   ///< every Nth, as Delve (Python) does
 };
 
-/// What close() does with data that came since the last add_saturations(): part of an epoch, as a
-/// test after the loop is, or a training that an exception broke off.
+/// What close() does with data that came since the last add_saturations(): part of an epoch, such
+/// as a test after the loop, or a training that an exception cut short.
 enum class PartialEpoch {
   Mark,    ///< it is reported, with a scalar "partial-epoch" that is 1
   Report,  ///< it is reported as any other epoch; marked all the same where an exception is under
@@ -47,7 +46,7 @@ enum class PartialEpoch {
   Drop,    ///< it is not reported
 };
 
-/// Says of a layer whether it is to be tracked. It is asked once, at construction.
+/// Decides whether a layer is tracked. Called once per layer, at construction.
 using LayerFilter = std::function<bool(const FoundLayer& layer)>;
 
 /// Settings of a writer, by name.
@@ -71,7 +70,7 @@ struct CheckLayerSatOptions {
   /// Record one of N forwards of a layer, the modes counted apart; >= 1.
   TORCH_ARG(std::int64_t, log_interval) = 1;
 
-  /// Which one.
+  /// Which one of these N.
   TORCH_ARG(LogSampling, log_sampling) = LogSampling::Random;
 
   /// How many samples (elements of a batch) a layer takes in each mode until the next
@@ -79,17 +78,20 @@ struct CheckLayerSatOptions {
   TORCH_ARG(std::optional<std::int64_t>, max_samples) = std::nullopt;
 
   /// The share of the data points that are taken, of all that the options above let through, drawn
-  /// at random: (0, 1]. It saves about as much time; docs/performance.md has what it costs.
+  /// at random: (0, 1]. It saves up to 1 − sample_rate of the time; docs/performance.md has what it
+  /// costs.
   TORCH_ARG(double, sample_rate) = 1;
 
   /// About how many data points an epoch takes for each of a layer's dimensions, in each mode, of
-  /// all that the options above let through; >= 1. A layer that saw more in the last epoch has them
-  /// strided; the first epoch takes all, and so do layers that see fewer. Not together with
-  /// sample_rate or without reset_covariance; probes still see all. docs/performance.md has what it
-  /// saves and costs. Unset: all.
+  /// all that the options above let through; >= 1. A layer that saw more in the last epoch takes
+  /// them with a stride; the first epoch takes all, and so do layers that see fewer. Not together
+  /// with sample_rate or without reset_covariance; probes still see all. docs/performance.md has
+  /// what it saves and costs. Unset: all.
   TORCH_ARG(std::optional<std::int64_t>, points_per_dimension) = std::nullopt;
 
-  /// Of those draws and of log_sampling's. The same seed takes the same data points.
+  /// The seed of the draws of sample_rate, points_per_dimension and log_sampling, of the samples
+  /// held out for probes, and of the halves of drift's floor. The same seed takes the same data
+  /// points.
   TORCH_ARG(std::uint64_t, sample_seed) = 0;
 
   /// What a convolution's output contributes.
@@ -105,8 +107,8 @@ struct CheckLayerSatOptions {
   /// The longest side, in pixels, that such a picture then has; >= 1. Smaller ones stay.
   TORCH_ARG(std::int64_t, interpolation_downsampling) = 32;
 
-  /// Asked of each layer that the other options let through; those for which it returns false are
-  /// not tracked. Unset: all of those are.
+  /// Called for each layer that the other options let through; those for which it returns false
+  /// are not tracked. Unset: all are.
   TORCH_ARG(LayerFilter, layer_filter);
 
   /// Layers not to be tracked, by full name ("classifier-6").
@@ -136,8 +138,8 @@ struct CheckLayerSatOptions {
   /// <delve/receptive_field.hpp>.
   TORCH_ARG(bool, receptive_field) = false;
 
-  /// C, how many classes the labels of CheckLayerSat::labels() are of; 2 to 4096. Needed by
-  /// "probe", "probe_train" and "nc1", and of no use without them. 0: none.
+  /// C, how many classes the labels of CheckLayerSat::labels() can name; 2 to 4096. Needed by
+  /// "probe", "probe_train" and "nc1", and refused without them. 0: none.
   TORCH_ARG(std::int64_t, classes) = 0;
 
   /// K, how many numbers come with a sample or position in CheckLayerSat::targets(); 1 to 4096.
@@ -148,17 +150,19 @@ struct CheckLayerSatOptions {
   /// 0.1 for classes, 0.001 for targets.
   TORCH_ARG(std::optional<double>, probe_shrinkage) = std::nullopt;
 
-  /// How many positions an axis a convolution's maps are averaged to for its probe, or half as
+  /// For its probe a convolution's maps are averaged to this many positions per axis, or half as
   /// many, a quarter, …, 1; >= 1.
   TORCH_ARG(std::int64_t, probe_pooling) = 4;
 
-  /// So many that no more features than these come out; >= 1. Time grows with their square.
+  /// The most features that may come out of that: where there are more, sides are halved, down to
+  /// 1; >= 1. Time grows with their square.
   TORCH_ARG(std::int64_t, probe_features) = 1024;
 
   /// What close() does with part of an epoch.
   TORCH_ARG(PartialEpoch, partial_epoch) = PartialEpoch::Mark;
 
-  /// Whether nothing is written: no writer is made; read the values from add_saturations().
+  /// Whether nothing is written: no writer is used, given ones included; add_saturations() returns
+  /// the values.
   TORCH_ARG(bool, nosave) = false;
 
   /// Whether the tracker says on stderr which layers it tracks and how long each report took.
@@ -170,7 +174,7 @@ struct CheckLayerSatOptions {
 
   /// How many bytes of a GPU's memory rows may take while they wait to be summed, of all layers
   /// together, 16 MB a layer at most: the more wait, the fewer operators each forward starts.
-  /// Layers for which none is left have up to 2048 rows wait. Of no effect on the CPU; >= 0.
+  /// Layers for which none is left keep up to 2048 rows waiting. Of no effect on the CPU; >= 0.
   TORCH_ARG(std::int64_t, waiting_memory) = 512 << 20;
 
   /// The number of the first epoch; >= 0. Above 0, the files of the previous run are continued.
@@ -182,20 +186,20 @@ struct CheckLayerSatOptions {
   /// Sums a tensor over all processes (ranks) of a training, in place: what an allreduce does. All
   /// ranks then report the data of all of them (docs/distributed.md). Called in the thread of
   /// add_saturations(), add_saturations_async() and fit_probes(), which all ranks must call equally
-  /// often, with int64 and float64 tensors on the device of the first layer; never by close(). It
-  /// may put another tensor of the same shape and type in the place of the one it is given. Where
-  /// it throws, that is reported, it is not called again, and this rank reports its own data.
-  /// Unset: there is one process.
+  /// often, with int64 and float64 tensors on `device` or, where that is unset, on the device of
+  /// the first layer; never by close(). It may put another tensor of the same shape and type in the
+  /// place of the one it is given. Where it throws, that is reported, it is not called again, and
+  /// this rank reports its own data. Unset: there is one process.
   TORCH_ARG(std::function<void(at::Tensor&)>, sum_over_ranks);
 
-  /// Which of the processes this is, of which rank 0 writes the files; >= 0, and 0 without
-  /// sum_over_ranks.
+  /// Which of the processes this is; rank 0 writes the files. >= 0, and 0 without sum_over_ranks.
   TORCH_ARG(std::int64_t, rank) = 0;
 
   /// Whose mode decides between training and evaluation.
   TORCH_ARG(ModeSource, mode_from) = ModeSource::Layer;
 
-  /// In what precision products are formed. Unset: float64 if one of stats needs it, else float32.
+  /// In what precision products are formed. Unset: float64 if one of stats, or a threshold within
+  /// 1e-5 of 1, needs it, else float32.
   TORCH_ARG(std::optional<Products>, products) = std::nullopt;
 
   /// Receives everything that goes wrong without stopping the training, once each, in the thread

@@ -98,7 +98,7 @@ inline void set_pca_random_directions(torch::nn::Module& model, bool random_dire
 
 /// What a PCA layer keeps of the data seen so far.
 struct PcaSummary {
-  std::string layer;  ///< "features-1"; of a model that is itself one, its kind
+  std::string layer;  ///< "features-1"; its kind, where the model itself is the layer
   std::int64_t dimensions_in;
   std::int64_t dimensions_kept;  ///< 0 before any data, too
   double saturation;             ///< dimensions_kept / dimensions_in; NaN before any data
@@ -106,7 +106,7 @@ struct PcaSummary {
 
 /// Of all PCA layers of a model, in the order of their registration: the lists that Delve's
 /// change_all_pca_layer_… functions return, whose saturation is in percent. Waits for the device,
-/// and solves for eigenvectors where there is new data; not thread-safe therefore.
+/// and solves for eigenvectors where there is new data; therefore not thread-safe.
 inline std::vector<PcaSummary> pca_summaries(const torch::nn::Module& model) {
   std::vector<PcaSummary> summaries;
   detail::for_each_pca_layer(model, [&](const PcaLayer& layer, const std::string& name) {

@@ -9,7 +9,7 @@
 
 #include <delve/version.hpp>
 
-// What the layers of pca.hpp are made with, and what each of them answers.
+// The options of the layers of pca.hpp, and the members that all of them have.
 
 namespace delve {
 inline namespace DELVE_ABI {
@@ -35,10 +35,10 @@ struct LinearPCAOptions {
 
   /// How many epochs pass before gradients are projected as well: later on, training still passes
   /// data unchanged, but its gradient on the way back goes through the projection that the last
-  /// evaluation used. Of an epoch, see PcaLayer. Unset: never.
+  /// evaluation used. PcaLayer says what an epoch is. Unset: never.
   ///
   /// Delve (Python) 0.1.50 sets it to 20 and reads it nowhere, so that it, too, never projects
-  /// gradients by default. What it does here it did in the program that Delve's layers come from
+  /// gradients by default. Here it does what it did in the program that Delve's layers come from
   /// (MLRichter/phd-lab).
   TORCH_ARG(std::optional<std::int64_t>, gradient_epoch_start) = std::nullopt;
 
@@ -48,7 +48,7 @@ struct LinearPCAOptions {
   /// The control: as many orthonormal directions, drawn at random.
   TORCH_ARG(bool, random_directions) = false;
 
-  /// Of the random directions. The same seed gives the same ones on any device.
+  /// The seed of the random directions. The same seed gives the same ones on any device.
   TORCH_ARG(std::uint64_t, seed) = 0;
 };
 
@@ -60,7 +60,7 @@ struct Conv2dPCAOptions {
   /// C, the number of the input's channels; at least 1.
   TORCH_ARG(std::int64_t, in_filters);
 
-  TORCH_ARG(double, threshold) = 0.99;  ///< As of LinearPCAOptions; so are those below.
+  TORCH_ARG(double, threshold) = 0.99;  ///< As in LinearPCAOptions, like those below.
   TORCH_ARG(bool, keepdim) = true;
   TORCH_ARG(bool, centering) = false;
   TORCH_ARG(std::optional<std::int64_t>, gradient_epoch_start) = std::nullopt;
@@ -69,14 +69,14 @@ struct Conv2dPCAOptions {
   TORCH_ARG(std::uint64_t, seed) = 0;
 
   /// A size in pixels to which larger inputs are brought, by nearest neighbours, before their
-  /// positions are summed: it saves time. Heights and widths below it stay. The data that passes
+  /// positions are summed: it saves time. Heights and widths below it stay. The data passed on
   /// stays as it is.
   TORCH_ARG(std::optional<std::int64_t>, downsampling) = std::nullopt;
 };
 
 /// What LinearPCA and Conv2dPCA have in common; `dynamic_cast` finds them among other modules.
 ///
-/// While it trains, such a layer returns its input and sums mean and covariance of it. In
+/// While it trains, such a layer returns its input and sums its mean and covariance. In
 /// evaluation it projects its input onto the k leading eigenvectors V, D × k, of what it saw:
 ///
 ///     y = (x − m)VVᵀ + m    with centering, V of the covariance Σ about the mean m

@@ -9,7 +9,7 @@
 namespace delve {
 inline namespace DELVE_ABI {
 
-/// What a picture's file is.
+/// The format of a picture's file.
 enum class PictureFormat { Png, Svg, Pdf };
 
 /// The format by its name, "png", "svg" or "pdf"; nothing for another one.

@@ -29,19 +29,19 @@
 namespace delve {
 inline namespace DELVE_ABI {
 
-/// What a Probe foresees, and how: ProbeOptions().classes(10), or ProbeOptions().targets(3).
+/// What a Probe predicts, and how: ProbeOptions().classes(10), or ProbeOptions().targets(3).
 struct ProbeOptions {
-  /// C: labels are 0 … C − 1, or shares of so many classes; 2 to 4096. 0: none, but targets.
+  /// C: labels are 0 … C − 1, or shares of so many classes; 2 to 4096. 0: targets instead.
   TORCH_ARG(std::int64_t, classes) = 0;
 
-  /// K: how many numbers are to be foreseen; 1 to 4096. 0: none, but classes.
+  /// K: how many numbers are to be predicted; 1 to 4096. 0: classes instead.
   TORCH_ARG(std::int64_t, targets) = 0;
 
   /// λ, how far the covariance is drawn towards a multiple of the identity; 0 to 1. Unset: 0.1 for
   /// classes, 0.001 for targets.
   TORCH_ARG(std::optional<double>, shrinkage) = std::nullopt;
 
-  /// A label that says that a row has none. The default is that of LibTorch's cross entropy.
+  /// The label of rows that have none. The default is that of LibTorch's cross entropy.
   TORCH_ARG(std::int64_t, ignore_index) = -100;
 
   /// In what precision products are formed.
@@ -54,8 +54,8 @@ struct FittedProbe {
   at::Tensor weight;  ///< W: (d, c), float64
   at::Tensor bias;    ///< b: (c), float64; −∞ for a class that never came
 
-  /// For each class the logarithm of its likelihood, up to what all have in common; or the numbers
-  /// foreseen. Does not wait for the device.
+  /// For each class the logarithm of its likelihood, up to a term that all have in common; or the
+  /// numbers predicted. Does not wait for the device.
   /// @param rows (n, d), on the same device
   /// @return (n, c); float64 where the rows are, else float32
   [[nodiscard]] at::Tensor scores(const at::Tensor& rows) const {
@@ -81,8 +81,8 @@ struct FittedProbe {
 
 namespace detail {
 
-/// The most classes or targets: above, one row's are as wide as a wide layer, and coarser ones say
-/// as much.
+/// The most classes or targets: above that, a row of them is as wide as a wide layer, and coarser
+/// classes tell as much.
 constexpr std::int64_t kMostTargets = 4096;
 
 constexpr double kClassShrinkage = 0.1;
@@ -209,9 +209,9 @@ class Probe {
   /// Takes one batch in. Does not wait for the device, unless the labels have to be copied from
   /// another one to the host.
   /// @param rows (n, d) or (b, n, d), of any floating type; not kept
-  /// @param labels one a row, of its leading axes' shape: classes of an integer type, or shares of
-  ///   each class with an axis of C more, or numbers with an axis of K more
-  /// @throws std::invalid_argument where their shape or type is another
+  /// @param labels one per row, in the shape of its leading axes: classes of an integer type, or
+  ///   shares of each class with one more axis of size C, or numbers with one more of size K
+  /// @throws std::invalid_argument where their shape or type is not one of these
   /// @throws std::runtime_error as Covariance::update()
   void update(const at::Tensor& rows, const at::Tensor& labels) {
     const detail::PlainMode plain;
@@ -265,8 +265,8 @@ class Probe {
     return known;
   }
 
-  /// Forgets all rows, and knows instead what another probe of the same options, or several of them
-  /// together, knew.
+  /// Replaces all rows by what another probe of the same options, or several of them together, had
+  /// seen.
   /// @throws std::runtime_error as Covariance::update()
   void assign(const Moments& moments) {
     const detail::PlainMode plain;
@@ -276,7 +276,7 @@ class Probe {
     }
   }
 
-  /// Solves for the map that fits what came best. Does not wait for the device. Where the equations
+  /// Solves for the map that best fits what came. Does not wait for the device. Where the equations
   /// have no solution, as with shrinkage 0 and fewer rows than features, the weights are NaN.
   /// @throws std::logic_error before the first update()
   /// @throws std::runtime_error as Covariance::matrix()

@@ -20,16 +20,14 @@
 namespace delve {
 inline namespace DELVE_ABI {
 
-/// Reads a table that CsvWriter or Delve (Python) wrote into the records that it was made of, in
-/// rising order of epochs; of two rows of one epoch the later counts. What a table does not hold is
-/// unknown: widths and samples are 0, every status is Ok. A layer whose values are all missing in a
-/// row is left out of that record, and so is a last line that is broken off.
-/// @param on_problem receives cells that hold text where others of their column hold numbers;
-/// they
-///   are missing values then. Without it nobody is.
+/// Reads a table written by CsvWriter or Delve (Python) back into the records that it was made of,
+/// in rising order of epochs; of two rows of one epoch the later counts. What a table does not hold
+/// is unknown: widths and samples are 0, every status is Ok. A layer whose values are all missing
+/// in a row is left out of that record. A last line that is broken off is left out, too.
+/// @param on_problem receives a report on cells that hold text where others of their column hold
+///   numbers; these become missing values. Unset: they are not reported.
 /// @throws std::runtime_error where there is no such file, it is malformed, or it holds no
-/// statistic
-///   of any layer; it says file, line, column and cell
+///   statistic of any layer; the message names file, line, column and cell
 [[nodiscard]] inline std::vector<EpochRecord> read_table(
     const std::string& path, const std::function<void(std::string_view)>& on_problem = {}) {
   const std::optional<std::string> text = detail::read_file(path);
@@ -46,8 +44,8 @@ inline namespace DELVE_ABI {
   if (on_problem && !bad.empty()) {
     const std::string more =
         bad.size() > 1 ? fmt::format(", and {} more such cells", bad.size() - 1) : "";
-    on_problem(fmt::format("\"{}\", {}{}; missing values in what follows", path,
-                           bad.front().words(), more));
+    on_problem(
+        fmt::format("\"{}\", {}{}; taken for missing values", path, bad.front().words(), more));
   }
   return records;
 }

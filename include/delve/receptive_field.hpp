@@ -125,7 +125,7 @@ class FieldWatch {
   [[nodiscard]] const FieldRecorder& recorder() const { return recorder_; }
   [[nodiscard]] bool found_a_layer() const { return !layers_.empty(); }
 
-  /// Once.
+  /// To be called once.
   template <typename Function>
   void run(const Function& forward) {
     end_wait();  // of a forward that is none of ours
@@ -172,7 +172,7 @@ class FieldWatch {
   std::set<std::string> called_;
 };
 
-/// What a model is called by: itself, or what a holder or pointer holds.
+/// Calls forward() of a model, or of what a holder or pointer holds.
 template <typename Model, typename... Inputs>
 void call_forward(Model& model, const Inputs&... inputs) {
   using Plain = std::decay_t<Model>;
@@ -199,7 +199,7 @@ Modules modules_of(const Model& model) {
 inline ReceptiveFields finished(const FieldWatch& watch, const std::vector<std::int64_t>& places) {
   if (!watch.found_a_layer()) {
     throw std::invalid_argument(
-        "delve::receptive_fields: the model has no layer that is known. Kinds: " +
+        "delve::receptive_fields: the model has no layer of a known kind; kinds are " +
         layer_kind_names());
   }
   if (!watch.recorder().saw_a_layer()) {
@@ -210,13 +210,13 @@ inline ReceptiveFields finished(const FieldWatch& watch, const std::vector<std::
   }
   if (places.empty()) {
     throw std::invalid_argument(
-        "delve::receptive_fields: the input has no axis of positions, as a picture (B, C, H, W), a "
-        "sound (B, C, T) or a series (B, T, D) has");
+        "delve::receptive_fields: the input has no axis of positions, unlike a picture "
+        "(B, C, H, W), a sound (B, C, T) or a series (B, T, D)");
   }
   return watch.fields();
 }
 
-/// Adds what would be without some of the downsampling, where there are border layers.
+/// Adds what the network would be without some of its downsampling, if it has border layers.
 /// @param watched watches a forward in which the strides of these operators are not counted
 template <typename Watched>
 void add_removals(const FieldWatch& watch, ReceptiveFields& fields, const Watched& watched) {
@@ -251,7 +251,7 @@ void add_removals(const FieldWatch& watch, ReceptiveFields& fields, const Watche
   }
 }
 
-/// A copy of what is a tensor: the model may write into its input.
+/// A copy of a tensor, as the model may write into its input; all else as it is.
 template <typename Input>
 Input copy_of(const Input& input) {
   if constexpr (std::is_same_v<Input, torch::Tensor>) {
@@ -284,8 +284,8 @@ void add_if_alike(const Input& input, const torch::Tensor& first,
 ///
 /// All layers that a tracker would find by default, in the order of their forward; one that does
 /// not run comes last, without an output. Reads shapes and arguments, no data. Runs the forward
-/// twice, and where there are border layers once more for each downsampling; no tracker counts
-/// these forwards. An operator that is not known makes what follows "unknown", by its name.
+/// twice, and where there are border layers once or twice more for each downsampling; no tracker
+/// counts these forwards. An operator that is not known makes what follows "unknown", by its name.
 /// @param model a module, holder, shared_ptr, AnyModule or torch::jit::Module
 /// @param input (B, C, positions…) or (B, positions…, D): the first layer tells which axes are
 ///   positions. It is not written to
@@ -326,8 +326,8 @@ ReceptiveFields receptive_fields(Model&& model, const torch::Tensor& input, cons
   return fields;
 }
 
-/// The same for all that has no forward() of one call: runs the function once, which is to call the
-/// model. The input is that of the first layer with positions.
+/// The same for models that are not run by one call of forward(): runs the function once, which
+/// must call the model. The input is that of the first layer with positions.
 /// @param forward runs the model once
 template <typename Function, typename = std::enable_if_t<std::is_invocable_v<const Function&>>>
 ReceptiveFields receptive_fields(const Modules& modules, const Function& forward) {

@@ -28,7 +28,7 @@
 namespace delve {
 inline namespace DELVE_ABI {
 
-/// What reconstruct() makes of a tree.
+/// Settings of reconstruct().
 struct ReconstructOptions {
   /// What to compute from the stored covariances, by name. Empty: nothing is computed, and the
   /// numbers are those that were stored.
@@ -37,8 +37,8 @@ struct ReconstructOptions {
   double sat_threshold = 0.99;
   /// Which number lsat and idim count.
   IdimRule idim_rule = IdimRule::ExplainedVariance;
-  /// Is called after each scalar, and after each layer and mode of an epoch, how many of how many
-  /// files are done.
+  /// Called after each scalar, and after each layer and mode of an epoch, with the number of files
+  /// done and that of all.
   std::function<void(std::size_t done, std::size_t total)> on_progress = {};
 };
 
@@ -69,7 +69,7 @@ inline LayerRecord as_stored(const StoredLayer& layer) {
 }
 
 /// The statistics of a layer, from its stored covariance.
-/// @throws std::runtime_error where there is none, or it is not one
+/// @throws std::runtime_error where none is stored, or the matrix cannot be one
 inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statistic>& statistics,
                               const ReconstructOptions& options) {
   const StatColumn& column = *layer.front().column;
@@ -83,7 +83,7 @@ inline LayerRecord recomputed(const StoredLayer& layer, const std::vector<Statis
   }
   const Eigen::MatrixXd sigma = read_stored(*file).values;
   const bool is_square = sigma.rows() == sigma.cols() && sigma.rows() > 0;
-  // In this order: an axis of a matrix without numbers may be too long to go along.
+  // In this order: an axis of a matrix without numbers may be too long to iterate over.
   if (!is_square || !sigma.allFinite()) {
     throw std::runtime_error(fmt::format("\"{}\": not a covariance matrix: {} x {}{}", file->path,
                                          sigma.rows(), sigma.cols(),
@@ -132,7 +132,7 @@ inline std::vector<Statistic> reconstructed_statistics(const ReconstructOptions&
     }
     if (statistics.back().needs_the(Need::Embedding) || statistics.back().needs_the(Need::Probe)) {
       throw std::invalid_argument(fmt::format(
-          "delve::reconstruct: stats: \"{}\" is of the data itself, which is not stored", name));
+          "delve::reconstruct: stats: \"{}\" needs the data itself, which is not stored", name));
     }
   }
   return statistics;

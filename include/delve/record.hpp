@@ -34,7 +34,7 @@ enum class ValueKind {
   Share,       ///< of a whole, 0 to 1
   Count,       ///< of directions, units or data points
   Variance,    ///< in the square of the activations' unit
-  Drift,       ///< how far something has moved, 0 to 1, of which small values differ as much
+  Drift,       ///< how far something has moved, 0 to 1, where small values matter as much
 };
 
 /// What the axes of an array are, and so how it is drawn.
@@ -45,7 +45,7 @@ enum class ArrayKind {
   Points,  ///< (m, 2): places in a plane
 };
 
-/// The value of a number that is missing: a NaN. Ask by is_missing(), which is right under
+/// The value of a number that is missing: a NaN. Test for it with is_missing(), which works under
 /// -ffast-math, too.
 [[nodiscard]] inline double missing_value() {
   return detail::missing_number();
@@ -80,17 +80,18 @@ struct LayerRecord {
   std::int64_t width;    ///< d: number of features, and of eigenvalues; 0 while unknown
   std::int64_t samples;  ///< n: data points seen since the covariance was last reset
   Status status;
-  std::vector<Value> values;  ///< one per number requested, in that order
+  std::vector<Value> values;  ///< one per number requested, in order, and what belongs to it
   /// One per statistic requested that is more than a number; those that are missing are left out.
   std::vector<ArrayValue> arrays = {};
-  /// Batches left out since then for values that are not finite, or far too large.
+  /// Batches left out since that reset for values that are not finite, or far too large.
   std::int64_t skipped_batches = 0;
 };
 
 /// What add_saturations() found, and what a writer gets: plain values, nothing of LibTorch.
 struct EpochRecord {
   std::int64_t epoch;
-  std::vector<std::pair<std::string, double>> scalars;  ///< of add_scalar(), in the order added
+  /// Those of add_scalar() in the order added, then the tracker's own ("average-eval-sat").
+  std::vector<std::pair<std::string, double>> scalars;
   /// First the training layers, then the evaluation layers, then those of each other mode by its
   /// name; in each the layers in the order of their first forward call. A mode in which no layer
   /// saw data is left out.
@@ -123,7 +124,7 @@ struct EpochRecord {
 constexpr std::string_view kLeastField = "rf-min";
 constexpr std::string_view kMostField = "rf-max";
 constexpr std::string_view kBorder = "border";
-/// Only of layers of which it is below 1.
+/// Only for layers where it is below 1.
 constexpr std::string_view kRankLimit = "rank-limit";
 
 [[nodiscard]] inline std::string field_name(std::string_view quantity, std::string_view layer) {

@@ -19,8 +19,8 @@ struct ReportedRun {
   std::vector<EpochRecord> records;  ///< in rising order of epochs, as read_table() has them
 };
 
-/// Writes the page of HtmlWriter from records that are there, of one run or of several side by
-/// side: what is said of each, and by how much their scalars differ from those of the first.
+/// Writes the page of HtmlWriter from existing records, of one run or of several side by side: the
+/// verdict on each, and by how much their scalars differ from those of the first.
 /// @param path of the file; missing folders are made; it is replaced whole, or left as it was
 /// @throws std::invalid_argument where there is no run; std::runtime_error where the file cannot be
 ///   written

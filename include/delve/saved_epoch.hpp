@@ -17,7 +17,7 @@ inline namespace DELVE_ABI {
 
 namespace detail {
 
-/// What the content of a state begins with.
+/// The epoch, with which the content of a state begins.
 /// @param name of the file, for messages
 inline std::int64_t epoch_in(std::string_view content, std::string_view name) {
   StateReader archive(content);
@@ -34,7 +34,8 @@ inline std::int64_t epoch_in(std::string_view content, std::string_view name) {
 
 /// The epoch that was under way when CheckLayerSat::save_state() wrote this file, for
 /// CheckLayerSatOptions::initial_epoch. Reads and checks the whole file.
-/// @throws std::runtime_error where it cannot be read, is spoilt, or of another format; it names it
+/// @throws std::runtime_error that names the file, where it cannot be read, is corrupt, or of
+///   another format
 inline std::int64_t saved_epoch(const std::string& path) {
   const std::string bytes = detail::read_state_file(path);
   return detail::epoch_in(detail::content_of_state(bytes, path), path);

@@ -30,10 +30,10 @@ enum class IdimRule {
 /// What is known of eigenvalues that were computed in less than float64, or of which only the
 /// leading ones were.
 struct Approximation {
-  /// At most: the Frobenius norm of the change to the matrix that would give these eigenvalues.
+  /// A bound on the Frobenius norm of the change to the matrix that would give these eigenvalues.
   double error;
   double total;  ///< the exact sum of the eigenvalues: the trace
-  /// That of their squares: ‖A‖², Frobenius's norm. NaN: unknown.
+  /// The exact sum of their squares: ‖A‖², Frobenius's norm. NaN: unknown.
   double squares = detail::missing_number();
 };
 
@@ -42,12 +42,12 @@ struct Approximation {
 /// and saturation() note what in_doubt() returns.
 class Spectrum {
  public:
-  /// @param eigenvalues in any order; where they are fewer than width, the others are zero, or with
-  ///   an approximation not known, and no larger. Then only what names itself below as read off the
-  ///   leading ones is right
+  /// @param eigenvalues in any order; where they are fewer than width, the others are zero; with an
+  ///   approximation they are not known, but no larger. Then only what is marked below as read off
+  ///   the leading ones is right
   /// @param approximation unset where they are as good as float64 gives them
-  /// @param floor eigenvalues that are not above it are rounding, and taken for zero; of
-  ///   approximate ones those are only known to be small, which may leave a doubt
+  /// @param floor eigenvalues that are not above it are rounding, and taken for zero; approximate
+  ///   ones are only known to be small then, which may leave a doubt
   Spectrum(Eigen::VectorXd eigenvalues, std::int64_t width,
            std::optional<Approximation> approximation = {}, double floor = 0)
       : eigenvalues_(std::move(eigenvalues)),
@@ -64,7 +64,7 @@ class Spectrum {
   /// Descending; rounding may have made the last ones negative.
   [[nodiscard]] const Eigen::VectorXd& eigenvalues() const { return eigenvalues_; }
 
-  /// d, the number of eigenvalues with those that are zero for lack of data.
+  /// d, the number of eigenvalues, including those that are zero for lack of data.
   [[nodiscard]] std::int64_t width() const { return width_; }
 
   /// The variance in all directions: the sum of the eigenvalues, those that are not above the floor
@@ -97,8 +97,8 @@ class Spectrum {
     return std::min(count + 1, count_if([&](double value) { return above_floor(value) > 0; }));
   }
 
-  /// Whether the error of the eigenvalues could have changed a dimensionality or saturation asked
-  /// for so far. Never without an approximation.
+  /// Whether the error of the eigenvalues could have changed a dimensionality or saturation
+  /// requested so far. Never without an approximation.
   [[nodiscard]] bool in_doubt() const { return in_doubt_; }
 
   /// dimensionality / d. Read off the leading ones.
@@ -107,8 +107,8 @@ class Spectrum {
     return static_cast<double>(dimensionality(threshold, rule)) / static_cast<double>(width_);
   }
 
-  // Below λᵢ are the eigenvalues, those that are not above the floor taken for zero, and all of
-  // these are 0 where there is no variance.
+  // Below, λᵢ are the eigenvalues, those that are not above the floor taken for zero. Where there
+  // is no variance, all results but log_determinant() are 0.
 
   /// (Σλ)² / Σλ², between 1 and d (Gao et al., "A theory of multineuronal dimensionality, dynamics
   /// and measurement", bioRxiv 214262, 2017). Read off the leading ones.
@@ -159,14 +159,14 @@ class Spectrum {
   /// Wielandt, "The variation of the spectrum of a normal matrix", Duke Math. J. 20, 1953: sorted,
   /// the eigenvalues are off by a vector of at most that norm; and by Cauchy and Schwarz).
   [[nodiscard]] double margin(std::int64_t k) const {
-    // The total may have to do without the eigenvalues that are not above the floor.
+    // The total may include eigenvalues that are not above the floor, which do not count.
     const double below_floor = k == 0 ? 0 : floor_ * static_cast<double>(width_);
     const auto count = static_cast<double>(std::min<std::int64_t>(k, eigenvalues_.size()));
     return (std::sqrt(count) * approximation_->error + below_floor) / total();
   }
 
-  // Loops, not Eigen's expressions: of the memory that delve.hpp cost a compiler beside LibTorch's
-  // headers, those took a ninth.
+  // Loops, not Eigen's expressions, which took a ninth of the memory that delve.hpp cost a compiler
+  // besides LibTorch's headers.
 
   /// An eigenvalue, or zero where it is not above the floor. An approximate one may be below it by
   /// its error alone.
@@ -174,7 +174,7 @@ class Spectrum {
     return value > (approximation_ ? 0 : floor_) ? value : 0;
   }
 
-  /// How many eigenvalues are such.
+  /// How many eigenvalues satisfy a predicate.
   template <typename Predicate>
   [[nodiscard]] std::int64_t count_if(const Predicate& is_such) const {
     return std::count_if(eigenvalues_.begin(), eigenvalues_.end(), is_such);

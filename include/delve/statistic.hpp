@@ -22,7 +22,7 @@ inline namespace DELVE_ABI {
 /// What the probe of a layer found (docs/probes.md); missing where there was nothing to find.
 struct ProbeMeasurement {
   double evaluation = missing_value();       ///< accuracy, or R², on the evaluation's rows
-  double training = missing_value();         ///< of the probe before, on the training's
+  double training = missing_value();         ///< of the fit before, on the training's rows
   double held_out = missing_value();         ///< on rows of the training that were held out
   double neural_collapse = missing_value();  ///< NC1 of the training's rows
   bool is_solved = true;  ///< false: the equations had no solution, and all else is missing
@@ -83,13 +83,13 @@ struct Statistic {
   Number value;          ///< missing_value() where there is none
   std::vector<Need> needs = {};
   Parameter parameter = Parameter::None;
-  Array array = {};               ///< in the place of value; no rows: missing
+  Array array = {};               ///< instead of value; no rows: missing
   std::optional<Mode> only = {};  ///< unset: in all modes
   ValueKind kind = ValueKind::Number;
   ArrayKind array_kind = ArrayKind::Matrix;
   /// Of the spectrum it reads at most what is read off the leading eigenvalues (spectrum.hpp).
-  /// Where all statistics of a tracker do, wide layers with few directions are solved for these
-  /// alone.
+  /// Where all statistics of a tracker do so, wide layers with few directions are solved for the
+  /// leading ones alone.
   bool is_of_leading = false;
 
   [[nodiscard]] static Statistic number(std::string name, std::string quantity, Number value) {

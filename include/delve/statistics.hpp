@@ -53,7 +53,7 @@ inline std::optional<Statistic> statistic_named(const std::vector<Statistic>& am
 inline void register_statistic(Statistic statistic) {
   const bool is_whole = !statistic.name.empty() && !statistic.quantity.empty() &&
                         static_cast<bool>(statistic.value) != static_cast<bool>(statistic.array);
-  // Files are read by it: "train-QUANTITY_LAYER", and "QUANTITY@0.9".
+  // Names in files are read back: "train-QUANTITY_LAYER", and "QUANTITY@0.9".
   const bool is_readable = statistic.name.find('@') == std::string::npos &&
                            statistic.quantity.find_first_of("_@") == std::string::npos;
   if (!is_whole || !is_readable) {
@@ -73,7 +73,7 @@ inline void register_statistic(Statistic statistic) {
 
 namespace detail {
 
-/// @throws std::invalid_argument where there is none; it lists those that there are
+/// @throws std::invalid_argument where there is none; the message lists the known ones
 inline Statistic registered_statistic(std::string_view name) {
   StatisticRegistry& registry = statistic_registry();
   const std::lock_guard<std::mutex> lock(registry.mutex);
@@ -83,7 +83,7 @@ inline Statistic registered_statistic(std::string_view name) {
     known.append(known.empty() ? "" : ", ").append(statistic.name);
   }
   throw std::invalid_argument(
-      fmt::format("delve: stats: \"{}\" is not a statistic; known are {}", name, known));
+      fmt::format("delve: stats: \"{}\" is not a statistic; known ones are {}", name, known));
 }
 
 /// A function of a measurement, with what follows '@' in that measurement.
@@ -107,7 +107,7 @@ inline ValueKind kind_of(const Statistic& statistic, std::string_view name) {
   return is_one_of_several ? ValueKind::Share : statistic.kind;
 }
 
-/// By which name a statistic is requested, with the parameter that its quantity has: "lsat@0.9".
+/// The name by which a statistic is requested, with its quantity's parameter: "lsat@0.9".
 inline std::string requested_name(const Statistic& statistic, std::string_view quantity) {
   return std::string(statistic.name).append(quantity.substr(statistic.quantity.size()));
 }
@@ -116,7 +116,7 @@ inline bool is_for(const Statistic& statistic, Mode mode) {
   return !statistic.only || statistic.only == mode;
 }
 
-/// A value for each statistic of this mode that is a number: missing.
+/// A missing value for each statistic of this mode that is a number.
 inline std::vector<Value> missing_values(const std::vector<Statistic>& statistics, Mode mode) {
   std::vector<Value> values;
   for (const Statistic& statistic : statistics) {
@@ -126,8 +126,8 @@ inline std::vector<Value> missing_values(const std::vector<Statistic>& statistic
   return values;
 }
 
-/// The measurement as a statistic may see it: what it does not say that it needs is null, so that a
-/// need that was forgotten shows with the first layer, whatever else was requested.
+/// The measurement as a statistic may see it: what it does not declare as a need is null, so that a
+/// forgotten need shows with the first layer, whatever else was requested.
 inline LayerMeasurement seen_by(const Statistic& statistic, LayerMeasurement layer) {
   if (!statistic.needs_the(Need::Variances)) layer.variances = nullptr;
   if (!statistic.needs_the(Need::Covariance)) layer.covariance = nullptr;

@@ -47,13 +47,13 @@ inline void renew_fields(std::vector<LayerField>& fields, const std::vector<Laye
 ///
 /// A tail is the longest run of layers at the end, the network's last layer apart, for each of
 /// which two of these hold: it is a border layer, or a shortcut between two of them; its
-/// saturation, of what its inputs allow, is below half the median of the layers before the run; its
-/// probe is no more than two standard errors better than the best one before the run. Saturation
-/// counts only with ten data points a dimension, a probe only where that standard error is at most
-/// one point of accuracy. Where one holds for each layer, it may be a tail. At least two layers
-/// remain before it. docs/report.md has the reasons.
+/// saturation, relative to what its inputs allow, is below half the median of the layers before the
+/// run; its probe is no more than two standard errors better than the best one before the run.
+/// Saturation counts only with ten data points per dimension, a probe only where that standard
+/// error is at most one point of accuracy. Where one holds for each layer, it may be a tail. At
+/// least two layers remain before it. docs/report.md has the reasons.
 /// @param fields what the layers see; empty: not known
-/// @param removals what would be without some downsampling: ReceptiveFields has it
+/// @param removals the network without some downsampling: ReceptiveFields::removals
 inline Verdict verdict(const EpochRecord& record, const std::vector<LayerField>& fields,
                        const std::vector<StrideRemoval>& removals = {}) {
   return detail::VerdictText(detail::Judge(record, fields).judge(), fields, removals).verdict();

@@ -15,7 +15,7 @@ inline namespace DELVE_ABI {
 
 /// What is to be said of a network's last layers.
 enum class VerdictKind {
-  NotEnoughData,  ///< nothing that it could be said by
+  NotEnoughData,  ///< nothing to base a verdict on
   NoTail,         ///< of what there is, nothing speaks for a tail
   PossibleTail,   ///< one kind of evidence does, for each of its layers
   Tail,           ///< two kinds do: layers that contribute nothing
@@ -31,10 +31,10 @@ enum class Evidence {
 /// What is known of a layer that is judged. Numbers that are not known are missing values.
 struct JudgedLayer {
   std::string layer;
-  double saturation = missing_value();   ///< of what LayerField::rank_limit allows
+  double saturation = missing_value();   ///< relative to what LayerField::rank_limit allows
   double probe = missing_value();        ///< accuracy, 0 to 1
-  double probe_error = missing_value();  ///< the statistic: of its gain on all layers before
-  /// The standard error of its gain on the best layer before the tail; at most that large.
+  double probe_error = missing_value();  ///< the statistic: of its gain over all layers before
+  /// A bound on the standard error of its gain over the best layer before the tail.
   double gain_error = missing_value();
   Evidence behind_border = Evidence::Missing;
   Evidence low_saturation = Evidence::Missing;
@@ -54,19 +54,19 @@ constexpr std::size_t kLeastBefore = 2;
 
 }  // namespace detail
 
-/// Whether the last layers of a network are a tail, by what, and what to change.
+/// Whether the last layers of a network are a tail, on what evidence, and what to change.
 /// @see verdict
 struct Verdict {
   VerdictKind kind = VerdictKind::NotEnoughData;
-  std::int64_t epoch = 0;             ///< that it is of
+  std::int64_t epoch = 0;             ///< the one that was judged
   std::vector<std::string> layers;    ///< the tail; empty without one
   std::vector<JudgedLayer> judged;    ///< all layers that could be part of one, and those before
-  std::string sentence;               ///< what is said
-  std::vector<std::string> evidence;  ///< by what, a sentence each
-  std::vector<std::string> advice;    ///< what to try, a sentence each
+  std::string sentence;               ///< the verdict in words
+  std::vector<std::string> evidence;  ///< what speaks for it, one sentence each
+  std::vector<std::string> advice;    ///< what to try, one sentence each
   std::vector<std::string> limits;    ///< what it does not rest on, and why
 
-  /// Whether the network has so many layers that the last ones could be a tail.
+  /// Whether the network has enough layers for the last ones to be a tail.
   [[nodiscard]] bool is_of_depth() const { return judged.size() > detail::kLeastBefore; }
 };
 

@@ -43,11 +43,11 @@ struct ConsoleOptions {
   std::string title = {};
 };
 
-/// Prints a table at the end of each epoch: a line a layer, with its width d, and for training and
-/// evaluation, and each other mode, where there was any, the number of data points n, its
-/// statistics, and its saturation as a bar. Layers without data are named below it, and so are
-/// border layers in the epoch in which they were found. At the end it prints the verdict() on the
-/// last epoch. A table that its stream does not take is lost, which is reported once.
+/// Prints a table at the end of each epoch: a line per layer, with its width d, and for training,
+/// evaluation and each other mode that had data, the number of data points n, its statistics, and
+/// its saturation as a bar. Layers without data are named below the table, and so are border layers
+/// in the epoch in which they were found. At the end it prints the verdict() on the last whole
+/// epoch. A table that the stream does not take is lost, which is reported once.
 class ConsoleWriter final : public Writer {
  public:
   explicit ConsoleWriter(const ConsoleOptions& options = {}) : options_(options) {}
@@ -82,7 +82,7 @@ class ConsoleWriter final : public Writer {
     std::vector<std::string> cells;
   };
 
-  /// "  receptive field: 7 to 435; input 32 × 32; border layers: a, b, c and 4 more"
+  /// "  receptive fields: up to 435 of an input of 32 × 32; border layers: a, b, c and 4 more"
   static std::string fields_line(const std::vector<LayerField>& fields) {
     double largest = 0;
     std::vector<std::string> border;

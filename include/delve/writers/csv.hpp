@@ -34,13 +34,14 @@ struct CsvOptions {
   std::int64_t initial_epoch = 0;
 };
 
-/// Writes SAVEFILE.csv: fields parted by ';', one row an epoch. The first column is the epoch and
+/// Writes SAVEFILE.csv: fields separated by ';', a row per epoch. The first column is the epoch and
 /// has an empty name; the others come in the order of their first appearance, named as add_scalar()
 /// or value_name() has it. Numbers read back to the same double; a missing value is an empty cell.
 ///
-/// A row is appended, whole or, but for a kill, not at all. Where that is not enough (a new column,
-/// an epoch that comes again, a file that something else changed), the file is replaced whole, or
-/// left as it was. What could not be written is written with the next epoch, or at the end.
+/// A row is appended whole or, unless the process is killed, not at all. Where that is not enough
+/// (a new column, an epoch that comes again, a file that something else changed), the file is
+/// replaced whole, or left as it was. What could not be written is written with the next epoch, or
+/// at the end.
 class CsvWriter final : public Writer {
  public:
   /// Makes the folders above the file.

@@ -12,7 +12,7 @@
 namespace delve {
 inline namespace DELVE_ABI {
 
-/// Hands every epoch's record to a function. What that throws is reported.
+/// Hands every epoch's record to a function. What the function throws is reported.
 class FunctionWriter final : public Writer {
  public:
   using Function = std::function<void(const EpochRecord&)>;

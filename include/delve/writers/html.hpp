@@ -25,19 +25,20 @@ namespace delve {
 inline namespace DELVE_ABI {
 
 struct HtmlOptions {
-  /// The first epoch to come. Above 0, the page begins with what SAVEFILE.csv holds before it, if
-  /// that is there.
+  /// The first epoch to come. Above 0, the page begins with the earlier epochs that SAVEFILE.csv
+  /// holds, if there is one.
   std::int64_t initial_epoch = 0;
-  /// What the page is called; empty: as the savefile is.
+  /// The title of the page; empty: the name of the savefile.
   std::string title = {};
 };
 
 /// Writes SAVEFILE.html: one page that says whether the last layers contribute and what to change
-/// (verdict()), and shows by what: saturation, probes and receptive fields layer by layer, over the
-/// epochs, scalars, what was reported, options. One file, opened from disk; it asks for nothing.
+/// (verdict()), and shows the evidence: saturation, probes and receptive fields layer by layer,
+/// over the epochs, scalars, what was reported, options. One file, opened from disk; it loads no
+/// other.
 ///
-/// It is replaced whole at each epoch, or left as it was. It stays below 2 MB: of long runs of many
-/// layers some epochs are left out, which it says.
+/// It is replaced whole at each epoch, or left as it was. It stays below 2 MB: in long runs of many
+/// layers some epochs are left out, which the page says.
 class HtmlWriter final : public Writer {
  public:
   /// Makes the folders above the file.
@@ -62,7 +63,7 @@ class HtmlWriter final : public Writer {
     write_page();
   }
 
-  /// What was reported since is of the last page, too.
+  /// The last page also has what was reported since.
   void finish() override {
     if (!runs_.front().history.empty()) write_page();
   }
@@ -92,7 +93,7 @@ class HtmlWriter final : public Writer {
 
 namespace detail {
 
-/// Makes the key known: it stands for the table that a page is continued from as well.
+/// Registers the key, which also writes the table that a page is continued from.
 inline bool register_html() {
   const std::string page = std::string(1, kPartMark) + "page";
   register_writer(page, [](const WriterContext& context) {

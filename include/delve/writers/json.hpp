@@ -84,7 +84,7 @@ inline nlohmann::ordered_json json_of(const LayerRecord& layer) {
   return object;
 }
 
-/// What a layer sees: lengths an axis, null where it sees everything or nothing is known.
+/// What a layer sees: lengths per axis, null where it sees everything or nothing is known.
 inline nlohmann::ordered_json json_of(const LayerField& field) {
   using Json = nlohmann::ordered_json;
   Json object;
@@ -145,22 +145,22 @@ inline std::string json_line(const EpochRecord& record, const Verdict* verdict =
 
 }  // namespace detail
 
-/// Writes SAVEFILE.jsonl, JSON lines, one object an epoch:
+/// Writes SAVEFILE.jsonl, JSON lines, one object per epoch:
 ///
 ///     {"epoch":0,"scalars":{"accuracy":0.5},"layers":[{"layer":"fc","mode":"train","width":8,
 ///      "samples":1000,"skipped_batches":0,"status":"ok","values":{"lsat":0.25},
 ///      "arrays":{"eigenvalues":[2.5,1.0]}}]}
 ///
-/// Where receptive fields were found there is "fields", too: an object a layer, with "least" and
-/// "most" an axis; and of a network of four layers or more "verdict": what verdict() says, its kind
-/// "tail", "possible-tail", "no-tail" or "not-enough-data". Layers come in the record's order,
-/// values and arrays by the names by which they were requested. status is "ok", "no-data",
+/// Where receptive fields were found there is "fields", too: an object per layer, with "least" and
+/// "most" per axis; and for a network of four layers or more "verdict": what verdict() says, with
+/// the kind "tail", "possible-tail", "no-tail" or "not-enough-data". Layers come in the record's
+/// order, values and arrays by the names by which they were requested. status is "ok", "no-data",
 /// "no-variance", "not-converged" or "statistic-failed". Numbers read back to the same double; a
 /// missing one is null, infinities are the texts "Infinity" and "-Infinity". Matrices are left out:
 /// NpyWriter has them. Needs nlohmann/json.
 ///
-/// Each epoch is appended, whole or, but for a kill, not at all. What could not be written is
-/// written with the next epoch, or at the end.
+/// Each epoch is appended whole or, unless the process is killed, not at all. What could not be
+/// written is written with the next epoch, or at the end.
 class JsonWriter final : public Writer {
  public:
   /// Makes the folders above the file.

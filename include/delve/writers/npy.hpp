@@ -30,7 +30,7 @@ namespace delve {
 inline namespace DELVE_ABI {
 
 struct NpyOptions {
-  /// The first epoch to come. Files that a run before wrote of this epoch and later ones are
+  /// The first epoch to come. Files that an earlier run wrote for this epoch and later ones are
   /// removed at construction.
   std::int64_t initial_epoch = 0;
   /// Whether to make an archive of the folder's arrays, SAVEFILE.npz, at the end. NumPy opens it:
@@ -47,10 +47,10 @@ struct NpyOptions {
 /// fault that repeats is reported once, and counted at the end.
 class NpyWriter final : public Writer {
  public:
-  /// Makes the folder, and removes from it what a run before wrote of the epochs to come: files
+  /// Makes the folder, and removes from it what an earlier run wrote for the epochs to come: files
   /// NAME/NAME_epochN.npy, nothing else.
   /// @throws std::invalid_argument for a bad option; std::runtime_error if the folder cannot be
-  ///   made, or such a file not be removed
+  ///   made, or such a file cannot be removed
   explicit NpyWriter(const std::string& savefile, const NpyOptions& options = {})
       : folder_(detail::path_of(detail::prepare_savefile(savefile))), makes_archive_(options.zip) {
     const std::int64_t initial_epoch = detail::checked_initial_epoch(options.initial_epoch);
@@ -107,13 +107,13 @@ class NpyWriter final : public Writer {
     }
   }
 
-  /// The epoch of a file that this writer gives its name; nothing for every other one.
+  /// The epoch of a file whose name is one of this writer's; nothing for any other file.
   static std::optional<std::int64_t> epoch_of(const std::string& file, const std::string& folder) {
     const auto epoch = detail::epoch_of_array_file(file, folder);
     return detail::name_of_file(folder) ? epoch : std::nullopt;
   }
 
-  /// A file that this writer, now or in a run before, gave its name.
+  /// A file that this writer named, now or in an earlier run.
   struct OwnArray {
     std::string folder;  ///< NAME
     std::int64_t epoch;
@@ -121,7 +121,7 @@ class NpyWriter final : public Writer {
   };
 
   /// Links are not followed: what lies behind them is not ours.
-  /// @param action what for, should the folder be unreadable
+  /// @param action what the folder is read for, for the message if it is unreadable
   [[nodiscard]] std::vector<OwnArray> own_arrays(std::string_view action) const {
     namespace fs = std::filesystem;
     std::vector<OwnArray> arrays;
@@ -161,7 +161,7 @@ class NpyWriter final : public Writer {
     detail::PendingFile file(detail::text_of(folder_) + ".npz");
     detail::ZipWriter archive([&](std::string_view bytes) { file.write(bytes); });
     for (const OwnArray& array : arrays) {
-      // One that somebody has removed meanwhile is one less.
+      // One that was removed meanwhile is left out.
       const std::optional<std::string> bytes = detail::read_file(detail::text_of(array.path));
       if (!bytes) continue;
       archive.add(array.folder + "/" + detail::array_file_name(array.folder, array.epoch), *bytes);

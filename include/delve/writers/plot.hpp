@@ -69,9 +69,9 @@ struct PlotOptions {
   PictureFormat format = PictureFormat::Png;
   /// A scalar of add_scalar() whose value stands in each title: "test-accuracy". Empty: none.
   std::string primary_metric = {};
-  /// At the end, "lsat" and "drift" over all epochs, a row a layer: SAVEFILE_lsat_train_epochs.png.
+  /// At the end, "lsat" and "drift" of all epochs, a row per layer: SAVEFILE_lsat_train_epochs.png.
   bool heat_map = true;
-  /// At the end, the pictures of "lsat" in motion, half a second each: SAVEFILE_lsat_train.gif.
+  /// At the end, the pictures of "lsat" animated, half a second each: SAVEFILE_lsat_train.gif.
   bool animation = false;
   /// The statistics that are drawn, by the names by which they are requested; empty: all.
   std::vector<std::string> stats = {};
@@ -147,18 +147,18 @@ inline std::vector<std::string> comma_separated(std::string_view text) {
 
 /// Draws pictures of an epoch, for each mode:
 ///
-/// - one of each statistic that is a number, a point a layer: SAVEFILE_lsat_train_epoch_0.png. A
-///   missing value, and an infinite one, is a gap in the line; where there is none there is no
-///   picture. Where it is of a probe, the saturation of the same mode stands behind it; where it is
-///   drift, its noise floor;
-/// - the curves of "curve", a line a layer: SAVEFILE_curve_train_epoch_0.png;
-/// - the points of "embed", a picture a layer: SAVEFILE_embed_train_LAYER_epoch_0.png, with what
-///   cannot stand in a file's name of the layer's as "%2F" and so on;
+/// - one of each statistic that is a number, a point per layer: SAVEFILE_lsat_train_epoch_0.png. A
+///   missing value, and an infinite one, is a gap in the line; without any other value there is no
+///   picture. Behind what a probe found stands the saturation of the same mode; behind drift, its
+///   noise floor;
+/// - the curves of "curve", a line per layer: SAVEFILE_curve_train_epoch_0.png;
+/// - the points of "embed", a picture per layer: SAVEFILE_embed_train_LAYER_epoch_0.png, where
+///   characters of LAYER that cannot stand in a file's name become "%2F" and so on.
 ///
-/// Border layers stand on grey, once their receptive fields are known;
+/// Border layers stand on grey, once their receptive fields are known.
 ///
-/// and, when it is closed, those over all epochs that PlotOptions names, if there were two or more.
-/// Each is made by one run of gnuplot, about a tenth of a second.
+/// When it is closed, it draws those over all epochs that PlotOptions names, if there were two or
+/// more. Each picture is made by one run of gnuplot, about a tenth of a second.
 ///
 /// Without gnuplot one report says so, nothing is drawn, and nothing removed. A picture is there
 /// whole or not at all. A fault that repeats is reported once, and counted at the end.
@@ -502,8 +502,8 @@ class PlotWriter final : public Writer {
 
 namespace detail {
 
-/// Makes the keys known. They are those of Delve (Python), where each stands for the table that
-/// pictures are drawn from as well.
+/// Registers the keys. They are those of Delve (Python), where each also writes the table that
+/// pictures are drawn from.
 inline bool register_plot() {
   const std::string pictures = std::string(1, kPartMark) + "pictures";
   const auto make = [](const WriterContext& context) {

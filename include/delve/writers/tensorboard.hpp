@@ -35,8 +35,8 @@ namespace delve {
 inline namespace DELVE_ABI {
 
 struct TensorBoardOptions {
-  /// The first epoch to come. What a run before wrote to the folder of this epoch and later ones is
-  /// taken out of its files, and TensorBoard forgets it.
+  /// The first epoch to come. What an earlier run wrote to the folder for this epoch and later ones
+  /// is taken out of its files, and TensorBoard forgets it.
   std::int64_t initial_epoch = 0;
 };
 
@@ -47,11 +47,11 @@ struct TensorBoardOptions {
 /// numbers (NaN) and matrices are left out: NpyWriter has the matrices. Needs protozero.
 ///
 /// Each run has a file of its own, made with the first epoch and read by TensorBoard after those
-/// that are there. Of these the ones that this writer made under this savefile's name, which they
-/// hold as a mark, lose the epochs that come again, each replaced whole; others are never touched,
-/// those of delve 0.1 included, which have no mark, and it is reported if they hold such epochs. An
-/// epoch is appended, whole or, but for a kill, not at
-/// all. What could not be written is written with the next epoch, or at the end.
+/// that are there. Those that this writer made under this savefile's name, which they hold as a
+/// mark, lose the epochs that come again, each replaced whole. Others are never touched, nor those
+/// of an older delve, which have no mark; if they hold such epochs, that is reported. An epoch is
+/// appended whole or, unless the process is killed, not at all. What could not be written is
+/// written with the next epoch, or at the end.
 class TensorBoardWriter final : public Writer {
  public:
   /// Makes the folder.
@@ -112,10 +112,10 @@ class TensorBoardWriter final : public Writer {
       }
     }
     if (strange == 0) return;
-    report(
-        fmt::format("\"{}\" holds {} event file{} of another writer, or of delve 0.1, with steps "
-                    "from {} on; TensorBoard's fast loader shows these beside the new ones",
-                    detail::text_of(folder_), strange, strange == 1 ? "" : "s", initial_epoch_));
+    report(fmt::format(
+        "\"{}\" holds {} event file{} of another writer, or of an older delve, with steps "
+        "from {} on; TensorBoard's fast loader shows these beside the new ones",
+        detail::text_of(folder_), strange, strange == 1 ? "" : "s", initial_epoch_));
   }
 
   /// @return false where the file has such steps and is not ours
@@ -129,7 +129,7 @@ class TensorBoardWriter final : public Writer {
     bool has_later = false;
     while (const std::optional<std::string_view> data = detail::next_tf_record(rest)) {
       const auto outline = detail::outline_of(*data);
-      if (!outline) return true;  // no file of events
+      if (!outline) return true;  // not a file of events
       if (std::exchange(is_first, false)) is_ours = outline->writer == mark();
       const bool is_later = outline->has_values && outline->step >= initial_epoch_;
       has_later = has_later || is_later;

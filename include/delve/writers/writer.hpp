@@ -22,7 +22,7 @@ inline namespace DELVE_ABI {
 
 /// What a tracker gives its writers about a run, besides its epochs.
 struct RunInfo {
-  bool is_known = false;                                      ///< somebody told it
+  bool is_known = false;                                      ///< whether a tracker gave it
   std::vector<std::pair<std::string, std::string>> settings;  ///< an option's name, and its value
   std::vector<std::string> left_out;                          ///< what is not tracked, and why
   std::vector<std::string> problems;                          ///< what was reported so far
@@ -94,8 +94,8 @@ class Writer {
   void report(const std::string& message) { report_once(message, message); }
 
   /// Reports what may happen to many things for one reason: the message the first time, and at the
-  /// end how many it were.
-  /// @param reason what those that happen alike have in common
+  /// end how many there were.
+  /// @param reason what faults of this kind have in common
   /// @param happened "pictures were not drawn because of", for "12 pictures were not drawn because
   ///   of: REASON"; empty: no word at the end
   void report_once(const std::string& reason, const std::string& message,

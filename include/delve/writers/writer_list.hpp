@@ -57,8 +57,8 @@ struct WriterRegistry {
   std::map<std::string, std::vector<std::string>, std::less<>> groups;
 };
 
-/// The keys that are known in this program. A header of a writer adds its own; for those that
-/// delve/delve.hpp includes a file may leave that to another one (docs/faq.md, "Compiling").
+/// The keys that are known in this program. Each writer's header adds its own; for the headers that
+/// delve/delve.hpp includes, a file may leave that to another file (docs/faq.md, "Compiling").
 DELVE_SHARED inline WriterRegistry& writer_registry() {
   static WriterRegistry registry;
   return registry;
@@ -100,19 +100,19 @@ namespace detail {
   for (const BuiltInWriter& writer : kBuiltInWriters) {
     if (writer.key == key) {
       throw std::invalid_argument(
-          fmt::format("delve: save_to: \"{}\" needs #include <{}> in the program, or, with all of "
-                      "delve in one header, the macro that it names for it",
+          fmt::format("delve: save_to: \"{}\" needs #include <{}> in the program or, with the "
+                      "single header, the DELVE_WITH_ macro for it",
                       key, writer.header));
     }
     if (std::find(names.begin(), names.end(), writer.key) != names.end()) continue;
     names.push_back(fmt::format("{} (by #include <{}>)", writer.key, writer.header));
   }
-  throw std::invalid_argument(fmt::format("delve: save_to: \"{}\" is not a writer; known are {}",
-                                          key, fmt::join(names, ", ")));
+  throw std::invalid_argument(fmt::format(
+      "delve: save_to: \"{}\" is not a writer; known ones are {}", key, fmt::join(names, ", ")));
 }
 
 /// The keys of single writers that a key stands for, and what they are.
-/// @throws std::invalid_argument where there is no such key; it lists those that there are
+/// @throws std::invalid_argument where there is no such key; the message lists the known ones
 inline std::vector<std::pair<std::string, WriterKey>> find_writers(std::string_view key) {
   {
     WriterRegistry& registry = writer_registry();
@@ -143,7 +143,7 @@ inline void require_known_args(const std::map<std::string, std::string>& given,
   }
 }
 
-/// Makes the writers of a key, which is shown none but the arguments that it takes.
+/// Makes the writers of a key, giving it only the arguments that it takes.
 inline std::vector<std::shared_ptr<Writer>> make_writers(const WriterKey& key,
                                                          const WriterContext& context) {
   WriterContext own{context.savefile, context.initial_epoch, {}};
@@ -176,7 +176,7 @@ inline void register_writer(const std::string& key, WriterFactory factory,
 
 namespace detail {
 
-/// Has keys stand for several others, in that order. Thread-safe.
+/// Makes each of these keys stand for several others, in that order. Thread-safe.
 inline void register_writer_groups(const std::vector<std::string>& keys,
                                    const std::vector<std::string>& parts) {
   WriterRegistry& registry = writer_registry();

@@ -15,7 +15,7 @@ namespace detail {
 
 /// What a tensor sees of one axis of the network's input, over all paths from there.
 struct Field {
-  std::optional<FieldMap> most = FieldMap();   ///< of all paths that are finite; unset: none is
+  std::optional<FieldMap> most = FieldMap();   ///< over all finite paths; unset: none
   std::optional<FieldMap> least = FieldMap();  ///< of the shortest path; unset: all see everything
   bool everything = false;                     ///< a path sees the whole axis
   std::int64_t largest_finite = 0;             ///< the longest before that; 0: there was none
@@ -28,7 +28,7 @@ struct Field {
 };
 
 /// The longest finite field.
-/// @param positions that there are; 0: a period of them
+/// @param positions how many there are; 0: one period of them
 inline std::int64_t finite_length(const Field& field, std::int64_t positions = 0) {
   const std::int64_t now = field.most ? field.most->lengths(positions).second : 0;
   return std::max(now, field.largest_finite);
@@ -51,7 +51,7 @@ inline Field seeing_everything(const Field& field, std::int64_t positions = 0) {
   return all;
 }
 
-/// After an operator that reads these positions, and has so many itself.
+/// After an operator that reads by this map and has this many positions itself.
 inline Field after(const Field& field, const IndexMap& map, std::int64_t positions,
                    const std::string& op) {
   if (!field.unknown.empty()) return field;
@@ -67,7 +67,7 @@ inline Field after(const Field& field, const IndexMap& map, std::int64_t positio
   return next;
 }
 
-/// The same of a map outside of which there is nothing.
+/// The same field where nothing lies outside of the map.
 inline Field bounded(const Field& field, std::int64_t positions) {
   Field next = field;
   if (field.most) next.most = field.most->bounded(positions);
@@ -75,7 +75,7 @@ inline Field bounded(const Field& field, std::int64_t positions) {
   return next;
 }
 
-/// Of what has been made of two tensors, position by position.
+/// The field of what is computed from two tensors, position by position.
 inline Field merged(const Field& a, const Field& b, const std::string& op) {
   if (!a.unknown.empty()) return a;
   if (!b.unknown.empty()) return b;

@@ -35,7 +35,7 @@ inline bool sees_all(const AxisField& axis, bool and_more) {
   return and_more ? *axis.least > axis.input : *axis.least >= axis.input;
 }
 
-/// The part of the longest field that lies inside of the input.
+/// The longest part of any field that lies inside of the input.
 inline std::int64_t longest_inside(const FieldMap& map, std::int64_t positions,
                                    std::int64_t input) {
   std::int64_t longest = 0;
@@ -128,7 +128,7 @@ inline double rank_limit_of(const LayerKind& kind, const ModuleView& module,
   return std::min(1.0, static_cast<double>(weight.numel()) / outputs * groups / outputs);
 }
 
-/// Products of two numbers that a forward of this kind forms.
+/// How many products of two numbers a forward of this kind forms.
 inline std::int64_t multiplication_count(const LayerKind& kind, const ModuleView& module,
                                          const ForwardCall& call) {
   const torch::Tensor weight = kind.weight(module);
@@ -149,7 +149,7 @@ inline std::int64_t multiplication_count(const LayerKind& kind, const ModuleView
   return call.input.numel() / call.input.size(-1) * products;
 }
 
-/// The sizes of a convolution's kernel. None of a transposed one, of which each output sees a part.
+/// The sizes of a convolution's kernel. None for a transposed one: its outputs see a part each.
 inline std::vector<std::int64_t> kernel_of(const LayerKind& kind, const ModuleView& module) {
   const torch::Tensor weight = kind.weight(module);
   const bool is_convolution = kind.family == LayerFamily::Convolution && !kind.is_transposed &&
@@ -184,7 +184,7 @@ class FieldRecorder {
   [[nodiscard]] const std::vector<std::int64_t>& places() const { return places_; }
   [[nodiscard]] const std::vector<std::int64_t>& sizes() const { return sizes_; }
 
-  /// Takes the input of this layer, which has just run, for the network's.
+  /// Treats the input of this layer, which has just run, as the network's.
   void begin_at(const LayerKind& kind, const ForwardCall& call,
                 const std::vector<std::int64_t>& places) {
     add_input(call.input, places);
@@ -220,7 +220,7 @@ class FieldRecorder {
   [[nodiscard]] const std::vector<LayerField>& rows() const { return rows_; }
   [[nodiscard]] bool saw_a_layer() const { return !rows_.empty(); }
 
-  /// Notes which of the axes that were made inputs a layer takes for positions: the first one.
+  /// Notes which of the input axes the first layer treats as positions.
   void note_first_axes(const torch::Tensor& input, const std::vector<std::int64_t>& places) {
     const std::optional<Trace> trace = tracer_->trace_of(input);
     if (!trace) return;
@@ -234,8 +234,8 @@ class FieldRecorder {
 
   [[nodiscard]] const std::vector<int>& first_axes() const { return first_axes_; }
 
-  /// The operators that make maps smaller: those that do so from and to the same stride, side by
-  /// side as in a block with a shortcut, together.
+  /// The operators that make maps smaller; those that go from and to the same strides, side by side
+  /// as in a block with a shortcut, form one group.
   [[nodiscard]] std::vector<StrideGroup> stride_groups() const {
     std::vector<StrideGroup> groups;
     const std::vector<Downsampling>& all = tracer_->downsamplings();
@@ -254,7 +254,7 @@ class FieldRecorder {
     return groups;
   }
 
-  /// The products of all layers, if the maps from this operator on were so many times larger.
+  /// The products of all layers, if the maps from this operator on were `times` times larger.
   [[nodiscard]] double multiplications_from(int call, double times) const {
     double sum = 0;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
@@ -273,7 +273,7 @@ class FieldRecorder {
   }
 
  private:
-  /// "conv1" of a layer's own operator, "max_pool2d behind conv1" of another one.
+  /// "conv1" for a layer's own operator, "max_pool2d behind conv1" for another one.
   [[nodiscard]] std::string place_of_call(const Downsampling& found) const {
     std::string before;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
@@ -291,7 +291,7 @@ class FieldRecorder {
     }
     if (!input) return;
     const std::vector<AxisField> before = axis_fields(*input, sizes_);
-    bool is_finite = true;  // not behind what mixes all positions, as a gate or a head is
+    bool is_finite = true;  // not behind a mix of all positions, as gates and heads are
     bool sees_all_before = true;
     bool covers_map = row.axes.size() == kernel.size();
     row.is_critical = row.is_map;
@@ -333,7 +333,7 @@ class FieldRecorder {
   std::vector<std::int64_t> places_;
   std::vector<std::int64_t> sizes_;
   std::vector<LayerField> rows_;
-  std::vector<int> row_calls_;  // of each row, the operator that it first ran by
+  std::vector<int> row_calls_;  // of each row, the operator in which it first ran
   std::vector<int> first_axes_;
 };
 

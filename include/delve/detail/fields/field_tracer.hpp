@@ -34,12 +34,12 @@ namespace detail {
 struct Downsampling {
   int call;                    ///< its number among the operators of the forward, from 1
   std::string op;              ///< "max_pool2d"
-  std::vector<double> before;  ///< strides of its input's fields, an axis
+  std::vector<double> before;  ///< strides of its input's fields, one per axis
   std::vector<double> after;   ///< and of its output's
 };
 
-/// Keeps, of each tensor that descends from the network's input, what it sees of it. Reads shapes
-/// and arguments alone: no data, no device.
+/// Keeps, for each tensor that descends from the network's input, what of the input it sees. Reads
+/// shapes and arguments alone: no data, no device.
 class FieldTracer final : public OperatorWatcher {
  public:
   /// Makes a tensor an input: each of its positions sees itself.
@@ -61,7 +61,7 @@ class FieldTracer final : public OperatorWatcher {
     if (!tensor.defined()) return std::nullopt;
     const c10::TensorImpl* const impl = tensor.unsafeGetTensorImpl();
     if (const auto found = traces_.find(impl); found != traces_.end()) return found->second.trace;
-    // data() and the like make another tensor of the same numbers, by no operator.
+    // data() and the like make another tensor of the same numbers, without an operator.
     if (!tensor.has_storage()) return std::nullopt;
     for (const auto& [address, live] : traces_) {
       if (live.is_same_view(*impl)) return live.trace;
@@ -73,7 +73,7 @@ class FieldTracer final : public OperatorWatcher {
     return std::nullopt;
   }
 
-  /// Runs the rule of the operator that ended last once more: after an input of it was made known.
+  /// Runs the rule of the operator that ended last once more, after one of its inputs became known.
   void repeat_last() noexcept {
     try {
       for (std::size_t i = 0; i < call_.arguments.size(); ++i)
@@ -123,14 +123,14 @@ class FieldTracer final : public OperatorWatcher {
     }
   }
 
-  /// The longest finite field so far, an axis.
+  /// The longest finite field so far, per axis.
   [[nodiscard]] const std::vector<std::int64_t>& largest_finite() const { return largest_finite_; }
 
-  /// Those so far, in the order in which they ran.
+  /// The downsamplings so far, in the order in which they ran.
   [[nodiscard]] const std::vector<Downsampling>& downsamplings() const { return downsamplings_; }
 
-  /// Has fields computed as if these operators had a stride of 1, and were not there at all where
-  /// they are pools. What they really do stays as it is.
+  /// From here on, computes fields as if these operators had a stride of 1, and as if pools among
+  /// them were not there at all. What they really do stays as it is.
   /// @param calls the numbers of operators, as in Downsampling
   void ignore_strides_of(std::vector<int> calls) { ignored_ = std::move(calls); }
 
@@ -141,7 +141,7 @@ class FieldTracer final : public OperatorWatcher {
   [[nodiscard]] int call_number() const { return call_number_; }
 
  private:
-  /// A tensor that lives, or lived. Its address stays taken as long as this does, its storage not.
+  /// A tensor that lives, or lived. While this exists its address stays taken, but not its storage.
   struct Live {
     c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> tensor;
     const void* storage;
@@ -204,8 +204,8 @@ class FieldTracer final : public OperatorWatcher {
     return traced;
   }
 
-  /// Of a program's own operator, LibTorch's within it have told what they do; where it has none,
-  /// nobody has. Other scopes only name what runs within them.
+  /// What a user-defined operator does is known from LibTorch's operators within it; without any it
+  /// is unknown. Other scopes only name what runs within them.
   void end_scope(const std::string& name, const std::vector<at::Tensor>& outputs) {
     if (scopes_.empty()) return;
     const std::vector<const c10::TensorImpl*> inputs = std::move(scopes_.back());
@@ -254,8 +254,8 @@ class FieldTracer final : public OperatorWatcher {
     if (is_further) downsamplings_.push_back(std::move(found));
   }
 
-  /// Of an operator that writes into an argument which it was given for that, takes that argument
-  /// away: what was in there is lost.
+  /// For an operator that writes into an output argument, removes that argument: what it held is
+  /// lost.
   void drop_out_argument() {
     if (is_in_place_ || call_.outputs.empty() || call_.arguments.size() < 2) return;
     const c10::IValue& last = call_.arguments.back();
@@ -271,7 +271,7 @@ class FieldTracer final : public OperatorWatcher {
     if (call_.name == "copy") return call_.trace(1) == nullptr;
     if (takes_form_of_second(call_.name)) return call_.trace(0) == nullptr;
     if (!makes_anew(call_.name)) return false;
-    // What it is like is no matter; numbers that it is made of are.
+    // The tensor that it resembles does not matter; numbers that it is computed from do.
     for (std::size_t place = 1; place < call_.traces.size(); ++place) {
       if (call_.trace(place) != nullptr) return false;
     }
@@ -371,7 +371,7 @@ class FieldTracer final : public OperatorWatcher {
   int call_number_ = 0;
   std::vector<int> ignored_;
   std::vector<Downsampling> downsamplings_;
-  // Of scopes that are no operators of LibTorch's, the traced arguments.
+  // The traced arguments of scopes that are no operators of LibTorch's.
   std::vector<std::vector<const c10::TensorImpl*>> scopes_;
   bool is_in_place_ = false;
   bool is_out_ = false;

@@ -14,8 +14,8 @@
 #include <delve/version.hpp>
 
 // Which positions see which, along one axis, in whole numbers. All that convolutions, pools,
-// strides and interpolations do repeats itself from some period on, so that a table of one period
-// is exact, outside of the map, too.
+// strides and interpolations do repeats itself with some period, so that a table of one period is
+// exact, even outside of the map.
 
 namespace delve {
 inline namespace DELVE_ABI {
@@ -64,7 +64,7 @@ inline IndexMap flipped(std::int64_t positions) {
   return {1, -1, {{positions - 1}}};
 }
 
-/// Of a bounded map alone: what is shifted out comes in at the other end.
+/// For bounded maps only: what is shifted out comes in at the other end.
 inline IndexMap rolled(std::int64_t positions, std::int64_t shift) {
   IndexMap map{positions, positions, {}};
   for (std::int64_t i = 0; i < positions; ++i) {
@@ -91,7 +91,7 @@ inline IndexMap adaptive(std::int64_t inputs, std::int64_t outputs) {
   return map;
 }
 
-/// A share of two whole numbers, reduced.
+/// A ratio of two whole numbers, reduced.
 struct Ratio {
   std::int64_t over;
   std::int64_t under;  ///< above 0
@@ -106,7 +106,7 @@ inline Ratio ratio(std::int64_t over, std::int64_t under) {
   return {over / common, under / common};
 }
 
-/// The share of small numbers that a number is; nothing where it is none.
+/// A number as a ratio of small whole numbers; nothing where it is none.
 inline std::optional<Ratio> ratio_of(double number) {
   for (std::int64_t under = 1; under <= 4096; ++under) {
     const double over = number * static_cast<double>(under);
@@ -127,7 +127,7 @@ enum class Alignment {
 
 /// An interpolation that takes `taps` inputs around each output's place: 1 (the one at or before
 /// it), 2 or 4.
-/// @param step inputs an output
+/// @param step inputs per output
 inline IndexMap interpolated(Ratio step, Alignment alignment, int taps) {
   // Places are counted in units of 1 / (2·under).
   IndexMap map{step.under, step.over, {}};
@@ -177,7 +177,7 @@ class FieldMap {
   FieldMap(Ratio stride, std::vector<Interval> fields)
       : stride_(stride), fields_(std::move(fields)), is_bounded_(true) {}
 
-  /// Of any index, inside of the map or outside.
+  /// The field of any index, inside of the map or outside.
   [[nodiscard]] Interval at(std::int64_t index) const {
     if (is_bounded_) {
       const bool is_inside = index >= 0 && index < period();
@@ -190,7 +190,7 @@ class FieldMap {
     return {field.first + moved, field.last + moved};
   }
 
-  /// That of an operator's output of so many positions; nothing where it cannot be written down.
+  /// The map of an operator's output with this many positions; nothing where no table can hold it.
   [[nodiscard]] std::optional<FieldMap> after(const IndexMap& op, std::int64_t positions) const {
     if (op.period <= 0 || op.advance == 0 || positions <= 0) return std::nullopt;
     FieldMap map;
@@ -239,7 +239,7 @@ class FieldMap {
   }
 
   /// The shortest and the longest field of an index that sees anything.
-  /// @param positions that there are; 0: a period of them
+  /// @param positions how many there are; 0: one period of them
   [[nodiscard]] std::pair<std::int64_t, std::int64_t> lengths(std::int64_t positions = 0) const {
     const std::int64_t count = positions > 0 ? std::min(positions, period()) : period();
     std::pair<std::int64_t, std::int64_t> lengths{0, 0};
@@ -267,7 +267,7 @@ class FieldMap {
   [[nodiscard]] std::int64_t period() const { return static_cast<std::int64_t>(fields_.size()); }
   [[nodiscard]] std::int64_t advance() const { return stride_.over * period() / stride_.under; }
 
-  /// To a period of one where that says the same: most of what follows a transposed convolution.
+  /// Reduces the period to one where that says the same, as mostly behind transposed convolutions.
   void reduce() {
     if (stride_.under != 1) return;
     FieldMap single;
@@ -279,7 +279,7 @@ class FieldMap {
     *this = single;
   }
 
-  Ratio stride_{1, 1};  // input positions an index; a whole number a period
+  Ratio stride_{1, 1};  // input positions per index; a whole number per period
   std::vector<Interval> fields_ = {{0, 0}};
   bool is_bounded_ = false;
 };

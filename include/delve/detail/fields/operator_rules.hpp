@@ -28,7 +28,7 @@ inline bool holds_word(std::string_view words, std::string_view word) {
   return words.find(spaced) != std::string_view::npos;
 }
 
-/// Whether an operator makes each number of those at the same place.
+/// Whether an operator computes each number from those at the same place.
 inline bool is_elementwise(std::string_view name) {
   constexpr std::string_view names =
       " _autocast_to_full_precision _autocast_to_reduced_precision _to_copy abs absolute add "
@@ -46,7 +46,7 @@ inline bool is_elementwise(std::string_view name) {
   return holds_word(names, name);
 }
 
-/// Whether an operator makes a tensor like another one, and takes nothing of it.
+/// Whether an operator makes a tensor like another one, without using its numbers.
 inline bool makes_anew(std::string_view name) {
   constexpr std::string_view names =
       " _local_scalar_dense allclose empty_like equal exponential fill full_like is_nonzero "

@@ -64,8 +64,8 @@ inline Dim plain_dim(std::int64_t size) {
 
 /// What a tensor that descends from the network's input sees of it.
 struct Trace {
-  std::vector<Dim> dims;      ///< one an axis of the tensor
-  std::vector<Field> fields;  ///< one an axis of positions of the input
+  std::vector<Dim> dims;      ///< one per axis of the tensor
+  std::vector<Field> fields;  ///< one per axis of positions of the input
   std::set<std::string> notes;
 
   [[nodiscard]] int axes() const { return static_cast<int>(fields.size()); }
@@ -120,8 +120,8 @@ inline Trace lost_trace(c10::IntArrayRef sizes, std::size_t axes, const std::str
   return trace;
 }
 
-/// Of what is made element by element of a tensor and others, at this shape: where the tensor's
-/// axes are repeated for others' positions, each of these sees all that it sees.
+/// What a result, computed element by element from this tensor and others, sees: where the tensor's
+/// axes are repeated along positions of others, each of these sees all that the tensor sees.
 /// @param dims those of the result
 inline Trace broadcast(const Trace& trace, const std::vector<Dim>& dims) {
   Trace result{dims, trace.fields, trace.notes};
@@ -136,7 +136,7 @@ inline Trace broadcast(const Trace& trace, const std::vector<Dim>& dims) {
   return result;
 }
 
-/// What is made element by element of several tensors.
+/// What is computed element by element from several tensors.
 /// @param traces of those that descend from the input; at least one
 inline Trace elementwise(const std::vector<const Trace*>& traces, c10::IntArrayRef sizes,
                          const std::string& op) {
@@ -238,8 +238,8 @@ inline Trace reshaped(const Trace& trace, c10::IntArrayRef sizes, const std::str
   std::vector<Factor> left;  // of the old axes, in reverse
   for (auto dim = trace.dims.rbegin(); dim != trace.dims.rend(); ++dim) {
     if (dim->has_extra()) {
-      // Joined or cut, they could not be distinguished from positions any more: only the batch may
-      // change.
+      // Joined or cut, extra entries could not be distinguished from positions any more: only the
+      // batch may change.
       left.push_back({dim->size(), -2});
       continue;
     }

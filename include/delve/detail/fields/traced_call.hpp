@@ -21,14 +21,14 @@ namespace detail {
 
 /// An operator that has run: its arguments, and what is known of those that are tensors.
 struct TracedCall {
-  std::string name;  ///< "conv2d"; that in place has the name of the other one
+  std::string name;  ///< "conv2d"; the in-place form has the same name
   std::vector<c10::IValue> arguments;
   std::vector<std::vector<std::optional<Trace>>> traces;  ///< of each argument's tensors
   std::vector<at::Tensor> outputs;
 
   [[nodiscard]] std::string full_name() const { return "aten::" + name; }
 
-  /// Of an argument that is one tensor; nullptr where it does not descend from the input.
+  /// The trace of an argument that is one tensor; nullptr where it does not descend from the input.
   [[nodiscard]] const Trace* trace(std::size_t place) const {
     if (place >= traces.size() || traces[place].size() != 1 || !traces[place][0]) return nullptr;
     return &*traces[place][0];
@@ -63,7 +63,7 @@ struct TracedCall {
     if (value.isInt()) return {value.toInt()};
     return value.isIntList() ? value.toIntVector() : std::vector<std::int64_t>();
   }
-  /// The same for each of so many axes; a list of one number is that of all.
+  /// The same for each of `count` axes; a list of one number is for all of them.
   [[nodiscard]] std::vector<std::int64_t> numbers(std::size_t place, std::size_t count,
                                                   std::int64_t otherwise) const {
     std::vector<std::int64_t> all = numbers(place);
@@ -82,7 +82,7 @@ inline std::int64_t wrapped(std::int64_t place, std::int64_t rank) {
   return place < 0 ? place + rank : place;
 }
 
-/// Of what reads positions of one axis of a tensor. The axis gets another size.
+/// Applies an operator that reads positions of one axis of a tensor. The axis gets a new size.
 inline void read_along(Trace& trace, std::int64_t place, const IndexMap& map, std::int64_t size,
                        const std::string& op) {
   Dim& dim = trace.dim(place);
@@ -102,7 +102,7 @@ inline void read_along(Trace& trace, std::int64_t place, const IndexMap& map, st
   dim.factors[0].size = size;
 }
 
-/// Takes an axis away whose positions were summed over.
+/// Removes an axis whose positions were summed over.
 inline void remove_mixed(Trace& trace, std::int64_t place) {
   trace.mix(place);
   trace.dims.erase(trace.dims.begin() + place);
@@ -120,7 +120,7 @@ struct OperatorRule {
       : rule(which), reads(read), needs(required) {}
 
   Rule rule;
-  Arguments reads = 1;  ///< those that the rule looks at: another one that is traced is not known
+  Arguments reads = 1;  ///< those that the rule looks at: other traced ones make it unknown
   Arguments needs = 1;  ///< those that must be traced tensors
 };
 

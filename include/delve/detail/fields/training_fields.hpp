@@ -51,7 +51,7 @@ class TrainingFields final : public TrainingFieldsBase {
         end(network);
       }
       begin(network, name, kind, module, call);
-    } catch (...) {  // there is no memory: the training goes on without
+    } catch (...) {  // there is no memory: training continues without fields
       network.is_watched = false;
       network.recorder.reset();
     }
@@ -83,7 +83,7 @@ class TrainingFields final : public TrainingFieldsBase {
  private:
   struct Network {
     std::unique_ptr<FieldRecorder> recorder;  // nullptr: no thread is watched
-    std::thread::id thread;                   // that the recorder's tracer is told of
+    std::thread::id thread;                   // whose operators the tracer sees
     bool is_watched = false;                  // a forward is under way
     std::string first;  // the layer whose input is the network's; empty before any was found
     std::vector<std::vector<std::int64_t>> known;  // sizes of input that need no further watch
@@ -149,7 +149,7 @@ class TrainingFields final : public TrainingFieldsBase {
   bool found_any_ = false;
 };
 
-/// Makes it known to trackers.
+/// Makes TrainingFields known to trackers.
 inline bool register_training_fields() {
   training_fields_factory() = [] {
     return std::unique_ptr<TrainingFieldsBase>(std::make_unique<TrainingFields>());

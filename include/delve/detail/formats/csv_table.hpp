@@ -19,8 +19,8 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// A table of text cells: what a CSV file holds. Fields are parted by ';'. A cell that holds ';',
-/// '"' or a line break, or begins with a byte order mark, stands in quotes, in which '"' is
+/// A table of text cells: what a CSV file holds. Fields are separated by ';'. A cell that holds
+/// ';', '"' or a line break, or begins with a byte order mark, stands in quotes, in which '"' is
 /// doubled.
 struct CsvTable {
   struct Row {
@@ -31,7 +31,7 @@ struct CsvTable {
   std::vector<std::string> header;
   std::vector<Row> rows;      ///< each as wide as the header
   std::size_t torn_line = 0;  ///< the last line, if it was broken off (and left out); else 0
-  /// The last line, if it has all its cells and no end, so that the last one may be cut short.
+  /// The last line, if it has all cells and no line end, so that its last cell may be cut short.
   std::size_t open_line = 0;
 };
 
@@ -42,7 +42,7 @@ inline bool has_byte_order_mark(std::string_view text) {
   return text.substr(0, kByteOrderMark.size()) == kByteOrderMark;
 }
 
-/// Whether a cell is read as it is only if it stands in quotes.
+/// Whether a cell must stand in quotes to be read back as it is.
 inline bool needs_quotes(std::string_view cell) {
   return cell.find_first_of(";\"\r\n") != std::string_view::npos || has_byte_order_mark(cell);
 }

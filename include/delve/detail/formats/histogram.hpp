@@ -28,8 +28,8 @@ struct Histogram {
   std::vector<double> counts;  ///< as many as limits
 };
 
-/// The histogram of the finite numbers of an array, in buckets of equal width, of which neighbours
-/// without a number are one; nothing where no number is finite.
+/// The histogram of the finite numbers of an array, in buckets of equal width; empty neighbours are
+/// joined into one. Nothing where no number is finite.
 inline std::optional<Histogram> histogram_of(const Eigen::MatrixXd& array) {
   // TensorBoard draws 30. Most eigenvalues are small: more keep its percentiles near the truth.
   constexpr std::size_t most_buckets = 300;
@@ -42,7 +42,7 @@ inline std::optional<Histogram> histogram_of(const Eigen::MatrixXd& array) {
   histogram.min = *std::min_element(numbers.begin(), numbers.end());
   histogram.max = *std::max_element(numbers.begin(), numbers.end());
   histogram.count = static_cast<double>(numbers.size());
-  // Neither equal numbers nor those whose distance overflows can be parted.
+  // Neither equal numbers nor those whose distance overflows can be separated.
   const double width = (histogram.max - histogram.min) / most_buckets;
   const bool has_width = width > 0 && is_finite(width);
   std::vector<double> counts(has_width ? most_buckets : 1);

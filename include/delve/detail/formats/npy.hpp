@@ -57,7 +57,7 @@ inline void append_float64(std::string& bytes, double number) {
   return bytes;
 }
 
-/// A .npy file of a matrix, shape (r, c); of one column: of a vector, shape (n,).
+/// A .npy file of a matrix, shape (r, c); one column is written as a vector, shape (n,).
 [[nodiscard]] inline std::string npy_bytes(const Eigen::MatrixXd& matrix) {
   std::string bytes =
       npy_header(matrix.cols() == 1 ? fmt::format("({},)", matrix.rows())

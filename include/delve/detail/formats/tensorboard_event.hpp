@@ -49,7 +49,7 @@ enum class HistogramField : protozero::pbf_tag_type {
 
 /// What every event file begins with.
 /// @param wall_time in seconds since 1970
-/// @param writer the mark by which the writer knows its own files again
+/// @param writer the mark by which the writer recognises its own files
 [[nodiscard]] inline std::string file_version_event(double wall_time, std::string_view writer) {
   std::string bytes;
   protozero::pbf_builder<EventField> event(bytes);
@@ -62,7 +62,7 @@ enum class HistogramField : protozero::pbf_tag_type {
   return bytes;
 }
 
-/// The begin of a run at a step. TensorBoard then forgets what it read of this step and later ones
+/// The start of a run at a step. TensorBoard then forgets what it read of this step and later ones
 /// (EventAccumulator, "purge_orphaned_data").
 [[nodiscard]] inline std::string session_start_event(double wall_time, std::int64_t step) {
   constexpr std::int32_t start = 1;
@@ -116,7 +116,7 @@ struct EventOutline {
   return outline;
 }
 
-/// The values of one step, to be put together.
+/// Collects the values of one step.
 class SummaryBuilder {
  public:
   /// @param number rounded to float32, as TensorBoard keeps it

@@ -33,8 +33,8 @@ namespace detail {
   return record;
 }
 
-/// The data of the record that these bytes begin with, which are then those behind it; nothing
-/// where they begin with none that is whole.
+/// Removes the record that these bytes begin with, and returns its data; nothing where they do not
+/// begin with a whole one.
 [[nodiscard]] inline std::optional<std::string_view> next_tf_record(std::string_view& bytes) {
   constexpr std::size_t head = 12;
   constexpr std::size_t tail = 4;

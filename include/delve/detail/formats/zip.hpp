@@ -29,13 +29,13 @@ struct ZipEntry {
 };
 
 namespace zip_field {
-inline constexpr std::uint64_t largest_16 = 0xFFFF;      // and more than that is in the fields
-inline constexpr std::uint64_t largest_32 = 0xFFFFFFFF;  // of ZIP64, wider (4.3.9.2)
+inline constexpr std::uint64_t largest_16 = 0xFFFF;      // from here on numbers are in the
+inline constexpr std::uint64_t largest_32 = 0xFFFFFFFF;  // wider fields of ZIP64 (4.3.9.2)
 inline constexpr std::uint16_t plain_version = 20;       // 4.4.3.2
 inline constexpr std::uint16_t wide_version = 45;
 }  // namespace zip_field
 
-/// A number, or the largest one of a field that it does not fit into.
+/// A number, or the largest one of the field where it does not fit.
 template <typename Field>
 [[nodiscard]] Field zip_fitted(std::uint64_t number) {
   constexpr auto largest = static_cast<Field>(-1);
@@ -133,10 +133,10 @@ inline void append_zip_fields(std::string& bytes, const ZipEntry& entry, std::st
   return bytes;
 }
 
-/// Writes an archive from its beginning to its end; what it keeps in memory is its directory.
+/// Writes an archive from its beginning to its end; keeps only the directory in memory.
 class ZipWriter {
  public:
-  /// @param write takes the next bytes of the archive; may throw, as all below does then
+  /// @param write takes the next bytes of the archive; may throw, and then so does all below
   /// @param offset how many bytes come before the archive in its file
   explicit ZipWriter(std::function<void(std::string_view)> write, std::uint64_t offset = 0)
       : write_(std::move(write)), offset_(offset) {}

@@ -112,13 +112,13 @@ DELVE_SHARED inline ThreadState& thread_state() {
   return state;
 }
 
-/// Hands a watcher this thread's operators from the next one on, if any hook is registered;
-/// until it dies or is taken away again.
+/// Hands a watcher this thread's operators from the next one on, if any hook is registered,
+/// until the watcher dies or is removed.
 inline void add_watcher(const std::shared_ptr<OperatorWatcher>& watcher) {
   thread_state().watchers.push_back(watcher);
 }
 
-/// Takes it away, and those that are dead.
+/// Removes a watcher, and those that are dead.
 inline void remove_watcher(const std::shared_ptr<OperatorWatcher>& watcher) {
   auto& all = thread_state().watchers;
   all.erase(
@@ -141,7 +141,7 @@ class WatchScope {
   std::shared_ptr<OperatorWatcher> watcher_;
 };
 
-/// Calls all watchers that live. They may not add or take away any meanwhile.
+/// Calls all watchers that live. They may not add or remove any meanwhile.
 template <typename Call>
 void tell_watchers(const ThreadState& thread, const Call& call) {
   for (const std::weak_ptr<OperatorWatcher>& candidate : thread.watchers) {
@@ -151,8 +151,8 @@ void tell_watchers(const ThreadState& thread, const Call& call) {
 
 DELVE_SHARED HookRegistry& hook_registry();
 
-/// Whether two tensors begin at the same place of the same storage. Like the two that follow it
-/// reads no data, so nothing is materialised or synchronised.
+/// Whether two tensors begin at the same place of the same storage. Like the next two functions,
+/// this reads no data, so nothing is materialised or synchronised.
 inline bool is_same_place(const torch::Tensor& a, const torch::Tensor& b) {
   return storage_of(a) == storage_of(b) && a.storage_offset() == b.storage_offset();
 }
@@ -254,7 +254,7 @@ inline bool begins_within(const torch::Tensor& tensor, const torch::Tensor& weig
 }
 
 /// Whether an input is the weight of a watched layer, or a view of it, rather than data. The rows
-/// of a table, as an embedding has one, are data.
+/// of a table, such as an embedding's, are data.
 inline bool is_watched_weight(const torch::Tensor& input, const HookTable& table) {
   auto next = table.by_weight.upper_bound(place_of(input));
   if (next == table.by_weight.begin()) return false;
@@ -271,10 +271,10 @@ inline bool is_watched_weight(const torch::Tensor& input, const HookTable& table
 }
 
 /// Leaves out the hooks of modules for which this input is no data. The product of a layer's weight
-/// with itself or with another layer's is a penalty, or makes one layer of two, and no forward:
+/// with itself or with another layer's is a penalty, or makes one layer of two; it is no forward:
 ///
-/// - the weight itself, a view or a part of it, is no data, though it be an embedding's table, to
-///   which it is tied;
+/// - the weight itself, a view or a part of it, is no data, even where it is tied to the table of
+///   an embedding;
 /// - nor is the weight of another watched layer. Other parameters are data wherever they lie, such
 ///   as a learned query in the storage that it shares with all weights, and so is the table of an
 ///   embedding;
@@ -301,9 +301,9 @@ inline void keep_first_module(std::vector<RecognisedForward::Hook>& hooks) {
   hooks.erase(std::remove_if(hooks.begin(), hooks.end(), is_other), hooks.end());
 }
 
-/// Settles for whom a call is that leaves out the bias of a module: for the one module that has the
-/// weight, as where a program calls a function with the weight alone; where several have it, for
-/// nobody. Removes these hooks or keeps them.
+/// Settles which module a call without a bias belongs to: the one module that has the weight, as
+/// where a program calls a function with the weight alone; none, where several modules have it.
+/// Removes these hooks or keeps them.
 inline void settle_without_bias(RecognisedForward& forward) {
   std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
   if (hooks.empty()) return;
@@ -314,8 +314,8 @@ inline void settle_without_bias(RecognisedForward& forward) {
   if (std::any_of(hooks.begin(), hooks.end(), is_other)) hooks.clear();
 }
 
-/// Of modules that share a weight, those whose bias is that of the call; else see
-/// settle_without_bias().
+/// Keeps, of modules that share a weight, those whose bias is that of the call; if there are none,
+/// see settle_without_bias().
 inline void choose_by_bias(RecognisedForward& forward) {
   std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
   const auto leaves_out = [](const auto& hook) { return hook.leaves_out_bias; };
@@ -327,7 +327,7 @@ inline void choose_by_bias(RecognisedForward& forward) {
   }
 }
 
-/// The forward that an operator with these arguments is; nullptr for every other operator.
+/// The forward that an operator with these arguments performs; nullptr if it performs none.
 inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
                                                     const ForwardOperator& op,
                                                     RecordedInputs inputs, const HookTable& table) {
@@ -357,7 +357,7 @@ inline std::unique_ptr<RecognisedForward> recognise(const LayerKind& kind,
 }
 
 /// Keeps those hooks of a forward that wait for this bias, or, where it is undefined, for none.
-/// Returns whether there are.
+/// Returns whether there are any.
 inline bool keep_waiting_for(const torch::Tensor& bias, RecognisedForward& forward) {
   std::vector<RecognisedForward::Hook>& hooks = forward.hooks;
   hooks.erase(
@@ -436,8 +436,8 @@ inline std::unique_ptr<RecognisedForward> end_wait(std::unique_ptr<RecognisedFor
   return {};
 }
 
-/// Ends this thread's wait for a bias, if there is one: no operator may come any more. For all that
-/// wants to know of every forward so far.
+/// Ends this thread's wait for a bias, if there is one: no operator may come any more. For all
+/// that must know of every forward so far.
 inline void end_wait() {
   ThreadState& thread = thread_state();
   if (const auto forward = std::exchange(thread.awaiting_bias, nullptr)) {
@@ -517,9 +517,9 @@ inline void on_operator_end(const at::RecordFunction& function, at::ObserverCont
     return;
   }
   const EndOfSilence end(thread);
-  const NestedScope hooks(thread);  // before the operator's own count ends, and whatever throws
+  const NestedScope hooks(thread);  // before the operator's own count ends, whatever may throw
   if (is_libtorch_operator(function)) --thread.operator_depth;
-  // One is that of the scope above, so that this operator was an outermost one.
+  // A depth of one is that of the scope above: this operator was an outermost one.
   if (thread.operator_depth == 1 && thread.backward_depth == 0) {
     tell_watchers(thread, [&](OperatorWatcher& watcher) { watcher.end(function); });
   }

@@ -133,16 +133,16 @@ struct HookTable {
 
   std::uint64_t version;
   std::vector<WatchedModule> modules;  // in the order of their registration
-  // Many weights may lie in one storage, so places are distinguished. In order, for an input that
-  // begins within a weight has that weight before it.
+  // Many weights may lie in one storage, so places are distinguished. They are in order, so that
+  // the weight within which an input begins comes before it.
   std::map<Place, std::vector<const WatchedModule*>> by_weight;
   std::unordered_map<std::string_view, std::vector<Operator>> operators;  // by name
   // The module after the one whose weight was last found elsewhere. Weights that are computed anew
-  // in each forward are so in the order of the forwards, mostly that of the registration.
+  // in each forward come in the order of the forwards, mostly that of the registration.
   mutable std::atomic<std::size_t> next_moved{0};
 };
 
-/// The process's hooks. LibTorch is given our callback with the first hook and it is taken back
+/// The process's hooks. Our callback is registered with LibTorch with the first hook and removed
 /// with the last, so that a program in which nothing records runs as if we were not there.
 ///
 /// Thread-safe.
@@ -167,7 +167,7 @@ class HookRegistry {
     outdate();
   }
 
-  /// Of the newest table; one atomic load, made at every operator.
+  /// That of the newest table; one atomic load, made at every operator.
   [[nodiscard]] std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
   /// The newest table. Made when somebody asks, so that registering many hooks costs no more.
@@ -177,7 +177,7 @@ class HookRegistry {
     return table_;
   }
 
-  /// To be called when the table may hide a module from a weight that it has.
+  /// To be called when the table may not list a module under a weight that it has.
   void table_is_wrong() {
     const std::lock_guard<std::mutex> lock(mutex_);
     outdate();
@@ -223,7 +223,7 @@ class HookRegistry {
     return table;
   }
 
-  /// The modules that live, each once a kind: the address of a dead one may be that of another by
+  /// The modules that live, each once per kind: the address of a dead one may be that of another by
   /// now.
   void add_modules(HookTable& table) const {
     std::map<std::pair<const void*, const LayerKind*>, std::size_t> places;

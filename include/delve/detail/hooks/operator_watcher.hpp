@@ -9,8 +9,8 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// Receives every operator that this thread runs, the outermost ones alone, and none of hooks or
-/// of backward. Called before the hooks of the same operator. Must not throw.
+/// Receives the outermost operators that this thread runs, but none of hooks or of backward.
+/// Called before the hooks of the same operator. Must not throw.
 class OperatorWatcher {
  public:
   OperatorWatcher() = default;

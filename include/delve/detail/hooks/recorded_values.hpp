@@ -32,7 +32,7 @@ struct RecordedInputsAccess {
 RecordedInputs all_recorded_inputs(const at::RecordFunction& function);
 template struct RecordedInputsAccess<&at::RecordFunction::inputs_>;
 
-// By the same way past a member that has no accessor.
+// The same way to a member that has no accessor.
 template <at::StepCallbacks at::RecordFunction::*Member>
 struct StepCallbacksAccess {
   friend const at::StepCallbacks& step_callbacks(const at::RecordFunction& function) {

@@ -57,9 +57,8 @@ class GrowingFile {
     return !size_ || std::filesystem::file_size(path_of(path_), not_there) == *size_;
   }
 
-  /// @throws std::exception where the file cannot be written, or is not as it was left; what waits
-  /// is
-  ///   written with the next piece
+  /// @throws std::exception where the file cannot be written, or is not as it was left; what
+  ///   waits is written with the next piece
   void add(std::string_view piece) {
     const bool is_strange = !is_as_left();
     pending_ += piece;
@@ -82,7 +81,7 @@ class GrowingFile {
     try {
       save();
     } catch (const std::exception& error) {
-      throw std::runtime_error(std::string(error.what()) + "; the last epochs are missing in it");
+      throw std::runtime_error(std::string(error.what()) + "; the last epochs are missing from it");
     }
   }
 

@@ -29,7 +29,7 @@ namespace detail {
 [[nodiscard]] inline std::string text_of(const std::filesystem::path& path);
 
 /// A file or folder that could not be dealt with. what() names it, reason() does not: equal reasons
-/// tell a fault that repeats from file to file.
+/// show that a fault repeats from file to file.
 class FileError : public std::runtime_error {
  public:
   FileError(std::string_view action, std::string_view path, std::string reason)
@@ -48,8 +48,8 @@ enum class FileAccess {
   New      ///< to write and read; an error where there is one
 };
 
-/// Owns an open file. A program that is run does not get it, unless it is handed over. What is told
-/// as std::error_code is nothing where all went well.
+/// Owns an open file. A program that is run does not inherit it, unless it is handed over. A
+/// std::error_code is empty where all went well.
 class OpenFile {
  public:
   OpenFile() = default;
@@ -73,7 +73,7 @@ class OpenFile {
 
   /// Writes all of these bytes.
   [[nodiscard]] inline std::error_code write(std::string_view bytes) const;
-  /// Appends to `bytes` what there is from the place on that was read last, to the end.
+  /// Appends to `bytes` all from the current place to the end of the file.
   [[nodiscard]] inline std::error_code read(std::string& bytes) const;
   /// Goes to the beginning.
   [[nodiscard]] inline std::error_code rewind() const;
@@ -84,9 +84,9 @@ class OpenFile {
   [[nodiscard]] inline std::error_code cut(std::int64_t size) const;
   /// Gives the file the permissions of another one, where there is one and the system lets us.
   inline void copy_permissions(const std::string& path) const;
-  /// Ends when the disk has what was written.
+  /// Returns when the disk has what was written.
   [[nodiscard]] inline std::error_code flush() const;
-  /// A network file system may tell only now that the disk is full.
+  /// A network file system may report only now that the disk is full.
   [[nodiscard]] inline std::error_code close() noexcept;
 
  private:
@@ -102,8 +102,8 @@ class OpenFile {
 /// The machine's name; empty where it has none.
 [[nodiscard]] inline std::string host_name();
 
-/// The host's memory that is available without swapping, in bytes; unset where the system tells
-/// none.
+/// The host's memory that is available without swapping, in bytes; unset where the system does
+/// not say.
 [[nodiscard]] inline std::optional<std::int64_t> available_memory();
 
 /// Looks for a program as a shell would: a name in the folders of PATH, a path where it says.

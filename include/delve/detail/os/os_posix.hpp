@@ -47,7 +47,7 @@ inline std::string text_of(const std::filesystem::path& path) {
   return path.string();
 }
 
-/// What the system's last call says, which failed.
+/// The error of the last system call, which failed.
 inline std::error_code last_error() {
   return {errno, std::generic_category()};
 }

@@ -74,7 +74,7 @@ inline ::HANDLE handle_of(const OpenFile& file) {
   return reinterpret_cast<::HANDLE>(file.handle());
 }
 
-/// INVALID_HANDLE_VALUE, which some calls return for an error, and a null one, which others do, are
+/// INVALID_HANDLE_VALUE, which some calls return for an error, and null, which others return, are
 /// no file.
 inline OpenFile owned(::HANDLE handle) {
   return OpenFile(handle == nullptr ? -1 : reinterpret_cast<std::intptr_t>(handle));
@@ -143,7 +143,7 @@ inline std::error_code OpenFile::cut(std::int64_t size) const {
   return is_cut ? std::error_code() : last_error();
 }
 
-/// A new file has what its folder gives it, as the one before had.
+/// A new file has the permissions that its folder gives it, as the one before had.
 inline void OpenFile::copy_permissions(const std::string& /*path*/) const {}
 
 inline std::error_code OpenFile::flush() const {
@@ -224,14 +224,14 @@ inline std::optional<std::string> find_program(const std::string& program) {
 /// An argument as most programs read it out of their command line. Source: Microsoft, "main
 /// function and command-line arguments", "Parsing C command-line arguments".
 inline std::wstring quoted_argument(std::wstring_view argument) {
-  // cmd.exe reads its own command line, and knows "/c" without quotes alone.
+  // cmd.exe reads its own command line, and knows "/c" only without quotes.
   const bool is_plain =
       !argument.empty() && argument.find_first_of(L" \t\n\v\"") == std::wstring_view::npos;
   if (is_plain) return std::wstring(argument);
   std::wstring quoted = L"\"";
   std::size_t backslashes = 0;
   for (const wchar_t c : argument) {
-    // Those before a quotation mark stand for half as many.
+    // Backslashes before a quotation mark stand for half as many.
     if (c == L'"') quoted.append(backslashes + 1, L'\\');
     backslashes = c == L'\\' ? backslashes + 1 : 0;
     quoted.push_back(c);

@@ -18,7 +18,7 @@ namespace detail {
   return program + " was not found" + (path_of(program).has_parent_path() ? "" : " in PATH");
 }
 
-/// Why that was no good end, as the beginning of a sentence; empty where it was one.
+/// How the program failed, as the beginning of a sentence; empty where it did not.
 /// @param limit how long the program had, in words
 [[nodiscard]] inline std::string fault_of(const ProcessEnd& end, std::string_view program,
                                           std::string_view limit) {

@@ -218,10 +218,10 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
     }
   }
 
-  /// Of the sums as they are, solved for where they have changed.
+  /// The eigenspace of the sums as they are, solved again where they have changed.
   std::shared_ptr<const Eigenspace> eigenspace() const {
-    // What a user writes into the buffers counts as well. Inference tensors do not tell, nor can
-    // they be written to.
+    // What a user writes into the buffers counts as well. Inference tensors have no version,
+    // nor can they be written to.
     const auto version = moments_.is_inference() ? 0 : moments_._version();
     if (eigenspace_ && version_ == version && centering_ == options.centering()) return eigenspace_;
     const PlainMode plain;
@@ -273,7 +273,7 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
     return y.movedim(-1, Kind::kAxis).contiguous(x.suggest_memory_format());
   }
 
-  /// Those of the last epoch: the sums are already of the next one.
+  /// By the directions of the last epoch: the sums already belong to the next one.
   at::Tensor with_projected_gradient(const at::Tensor& x) const {
     if (!projects_gradient_ || !last_epoch_ || !x.requires_grad()) return x;
     // A tensor of its own: what is done to it in place afterwards must not lose the hook.
@@ -294,7 +294,7 @@ class PcaImpl : public torch::nn::Cloneable<Derived>, public PcaLayer {
   at::Tensor epochs_;     // () int64: how many were finished by an evaluation
   at::Tensor evaluated_;  // () bool: the next good batch starts new sums
 
-  // The narrowest type that came. It is not saved: of sums that were loaded, float32 is assumed.
+  // The narrowest type that came. It is not saved: for sums that were loaded, float32 is assumed.
   at::ScalarType coarsest_ = at::kFloat;
   bool has_seen_ = false;
 

@@ -29,7 +29,7 @@ struct ComparedRun {
   PlotData data;
 };
 
-/// The layers of all runs: those of the first, each other behind the one before it in its own run.
+/// The layers of all runs: those of the first, every other one behind its predecessor in its run.
 inline std::vector<std::string> layers_of_all(const std::vector<ComparedRun>& runs) {
   std::vector<std::string> all;
   for (const ComparedRun& run : runs) {
@@ -43,8 +43,8 @@ inline std::vector<std::string> layers_of_all(const std::vector<ComparedRun>& ru
   return all;
 }
 
-/// The script that draws a value a layer of each run, a line a run. A layer that a run lacks is
-/// left out of its line.
+/// The script that draws one value per layer of each run, one line per run. A layer that a run
+/// lacks is left out of its line.
 inline std::string comparison_script(const PictureKind& kind, const PlotStyle& style, Mode mode,
                                      const PlotSubject& subject,
                                      const std::vector<ComparedRun>& runs) {

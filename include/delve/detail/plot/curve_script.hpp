@@ -96,7 +96,7 @@ inline std::string curve_script(const PictureKind& kind, const PlotStyle& style,
     const Eigen::MatrixXd& curve = *curves[i].array;
     const Eigen::Index width = curve.rows();
     script += fmt::format("$curve{} << EOD\n0 0\n", i);
-    // A picture has no room for more than some hundred points; the last one counts.
+    // A picture has no room for more than a few hundred points; the last one counts.
     const Eigen::Index step = (width + 511) / 512;
     for (Eigen::Index k = (width - 1) % step; k < width; k += step) {
       script += fmt::format("{} {}\n", static_cast<double>(k + 1) / static_cast<double>(width),

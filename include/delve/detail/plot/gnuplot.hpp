@@ -25,7 +25,7 @@ namespace detail {
 /// What gnuplot 6 complains of in every picture where the locale has no UTF-8, whatever it draws.
 constexpr std::string_view kIdleComplaint = "iconv failed to convert degree sign";
 
-/// The first lines of what a program complained, as the end of a sentence.
+/// The first lines of what a program complained of, as the end of a sentence.
 inline std::string first_complaints(std::string_view errors) {
   constexpr std::size_t most_lines = 4;
   constexpr std::size_t most_bytes = 160;

@@ -28,16 +28,16 @@ inline std::string readable(std::string_view quantity) {
   return words;
 }
 
-/// A gnuplot string that shows this text, whatever is in it. Between single quotes gnuplot obeys
-/// nothing. A quote within becomes a typographic one: doubled, as the manual has it, it would end
-/// the string where it comes first (gnuplot 5.4).
+/// A gnuplot string that shows this text, whatever is in it. Between single quotes gnuplot
+/// interprets nothing. A quote within becomes a typographic one: doubled, as the manual has it, it
+/// would end the string where it comes first (gnuplot 5.4).
 inline std::string gnuplot_string(std::string_view text) {
   std::string quoted = "'";
   for (const char c : one_line(text)) quoted.append(c == '\'' ? "’" : std::string(1, c));
   return quoted.append("'");
 }
 
-/// The same for a label at a tic, which gnuplot takes for a format of numbers.
+/// The same for a label at a tic, which gnuplot reads as a number format.
 inline std::string gnuplot_label(std::string_view text) {
   std::string format;
   for (const char c : text) format.append(c == '%' ? 2 : 1, c);
@@ -118,7 +118,7 @@ inline std::string axis_commands(char name, const Axis& axis) {
   return fmt::format("set {0}range [0:1]\nset {0}tics ({1})\n", name, tics);
 }
 
-/// Every Nth of `count` labels has room where each needs `needed` pixels of `pixels`.
+/// N, so that every Nth of `count` labels has room: each needs `needed` pixels of `pixels`.
 inline std::size_t label_step(std::size_t count, double pixels, double needed) {
   const auto room = static_cast<std::size_t>(std::max(1.0, pixels / needed));
   return (count + room - 1) / room;

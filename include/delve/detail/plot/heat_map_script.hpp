@@ -44,9 +44,9 @@ constexpr std::string_view kDriftScale =
 /// The least drift that a heat map shows as more than none.
 constexpr double kLeastDrift = 1e-4;
 
-/// The script that draws a number of 0 to 1 over all epochs: a row a layer, the first on top, and a
-/// column an epoch. What is missing stays white. A bar at the right marks border layers. The scale
-/// of drift is logarithmic, so that the dark end is of settled layers.
+/// The script that draws a number of 0 to 1 over all epochs: one row per layer, the first on top,
+/// and one column per epoch. What is missing stays white. A bar at the right marks border layers.
+/// The scale of drift is logarithmic, so that the dark end shows settled layers.
 inline std::string heat_map_script(const PictureKind& kind, const PlotStyle& style, Mode mode,
                                    const PlotSubject& subject, const History& history,
                                    const std::set<std::string>& border = {}) {
@@ -89,7 +89,7 @@ inline std::string heat_map_script(const PictureKind& kind, const PlotStyle& sty
     palette += fmt::format("{}{} '{}'", tenth == 0 ? "" : ", ", tenth, viridis_at(tenth / 10.0));
   }
 
-  // An image needs two rows, and is blurred by what shows SVG files, where a cell is many pixels.
+  // An image needs two rows, and viewers of SVG files blur it where a cell is many pixels.
   // Rectangles overlap a little, so that no gaps show.
   const bool is_image =
       rows > 1 && columns > 1 && (&kind != &svg_picture || rows * columns > 20000);

@@ -50,7 +50,7 @@ class History {
     add(epoch, metric, data, columns_.empty() ? 0 : columns_.back().ordinal + 1);
   }
 
-  /// The same where the run has had others that lack this.
+  /// The same where the run has had other epochs, which lack this statistic.
   /// @param ordinal of the epoch, above that of all before it
   void add(std::int64_t epoch, const std::string& metric, const PlotData& data,
            std::size_t ordinal) {
@@ -84,7 +84,7 @@ class History {
   }
 
  private:
-  // Its bits are asked about, which no flag of the compiler changes.
+  // Recognised by its bits, which no flag of the compiler changes.
   static inline const float kMissing = static_cast<float>(missing_value());
 
   std::vector<std::string> layers_;

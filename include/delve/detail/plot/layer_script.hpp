@@ -32,7 +32,7 @@ struct PlotSubject {
   ValueKind kind;
 };
 
-/// What is drawn beside it, in the same units: a value a layer.
+/// What is drawn besides the subject, in the same units: one value per layer.
 struct PlotCompanion {
   std::string quantity;
   std::vector<double> values;
@@ -67,7 +67,7 @@ inline std::string subject_title(Mode mode, std::string_view what, std::int64_t 
                      metric.empty() ? "" : ", ", metric);
 }
 
-/// Commands for a grey band behind border layers, which see nothing new, and the word.
+/// Commands for a grey band behind border layers, which see nothing new, and the word "border".
 inline std::string border_commands(const std::vector<std::string>& layers,
                                    const std::set<std::string>& border, const PlotStyle& style) {
   std::string commands;
@@ -117,7 +117,7 @@ inline std::string companion_commands(const PictureKind& kind, const PlotStyle& 
   return script;
 }
 
-/// The script that draws a value a layer to gnuplot's stdout: one picture, or, as a GIF, an
+/// The script that draws one value per layer to gnuplot's stdout: one picture, or, as a GIF, an
 /// animation of several. All have the same axes.
 /// @param border names of border layers
 /// @param beside what else is drawn, if anything

@@ -37,7 +37,7 @@ class Axis {
     std::string label;
   };
 
-  /// From 0 to 1, with about so many steps at most.
+  /// From 0 to 1, with about `most_steps` steps at most.
   static Axis unit(int most_steps) { return from_zero(1, most_steps); }
 
   /// For these numbers; those that are not finite do not count. It begins at 0 where none is
@@ -71,7 +71,7 @@ class Axis {
   [[nodiscard]] bool begins_at_zero() const { return !is_log_ && low_ == 0; }
 
  private:
-  /// @param low,high of a logarithmic axis: powers of 10
+  /// @param low,high of a logarithmic axis: exponents of 10
   Axis(double low, double high, int most_steps, bool is_log)
       : low_(low), high_(high), is_log_(is_log) {
     double step = round_step((high - low) / most_steps);
@@ -101,7 +101,7 @@ class Axis {
     return low <= high ? std::pair(low, high) : std::pair(0.0, 0.0);
   }
 
-  /// What is nearer to 0 or farther from it than any picture can show.
+  /// The number, or a limit where it is nearer to 0 or farther from it than a picture can show.
   static double within_reach(double number) {
     return std::abs(number) < 1e-300 ? 0 : std::clamp(number, -1e300, 1e300);
   }

@@ -36,9 +36,9 @@ struct PlotStyle {
   [[nodiscard]] double em() const { return font_size * 96.0 / 72.0; }
   /// The usual width of a letter in pixels.
   [[nodiscard]] double letter() const { return 0.6 * em(); }
-  /// By what lines grow with the text.
+  /// The factor by which lines grow with the text.
   [[nodiscard]] double stroke() const { return font_size / 11.0; }
-  /// By what the size of points is multiplied, so that they look alike in all kinds of picture.
+  /// The factor for the size of points, so that they look alike in all kinds of picture.
   [[nodiscard]] double points(const PictureKind& kind) const {
     return stroke() * (&kind == &pdf_picture ? 0.75 : &kind == &svg_picture ? 0.8 : 1);
   }

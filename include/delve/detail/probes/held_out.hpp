@@ -35,7 +35,7 @@ struct LabelledRows {
 
   [[nodiscard]] std::int64_t rows_per_sample() const { return rows.dim() == 3 ? rows.size(1) : 1; }
 
-  /// All rows, (b · n, d), those that do not count as zeros, whatever they hold.
+  /// All rows, (b · n, d); those that do not count are zeros, whatever they hold.
   [[nodiscard]] at::Tensor counted() const {
     at::Tensor all = rows.flatten(0, -2);
     if (!labels.with.mask.defined()) return all;
@@ -60,17 +60,18 @@ struct LabelledRows {
   }
 };
 
-/// Samples of a training that are kept as rows, out of what a probe is fitted to, for it to be
-/// tried on. A fifth at most, and so many that no more than 2,048 rows wait. A sample is chosen by
-/// its number alone, so that all layers keep the same ones, and those of a smaller share are among
-/// those of a larger one. On the rows' device; never waits for it. Not thread-safe.
+/// Samples of a training that are kept as rows, apart from what a probe is fitted to, to try it on.
+/// A fifth at most, and so few that no more than 2,048 rows wait, or those of one sample where it
+/// has more. A sample is chosen by its number alone, so that all layers keep the same ones, and
+/// those of a smaller share are among those of a larger one. On the rows' device; never waits for
+/// it. Not thread-safe.
 class HeldOut {
  public:
   explicit HeldOut(std::uint64_t seed) : seed_(seed) {}
 
   /// Keeps some samples of a batch.
   /// @param first_sample the number of its first sample
-  /// @return what is to be fitted to: the others, and what had to make room
+  /// @return what the probe is to be fitted to: the others, and what had to make room
   [[nodiscard]] std::vector<LabelledRows> take(LabelledRows batch, std::int64_t first_sample) {
     std::vector<LabelledRows> others;
     std::vector<std::uint64_t> draws;

@@ -29,7 +29,7 @@ class LabelSwitches {
  public:
   std::atomic<int> in_threads{0};  ///< guards of any thread that count for it alone
 
-  /// The number of the first of so many samples, in the order in which they come.
+  /// The number of the first of the next samples, in the order in which they come.
   std::int64_t number(std::int64_t samples) { return next_sample_.fetch_add(samples); }
 
   void note_batch() { ++batches_; }
@@ -112,7 +112,7 @@ class BatchLabels {
 
   [[nodiscard]] std::int64_t first_sample() const { return first_sample_; }
 
-  /// All labels in a row, on a device. Waits for it only where they come from one to the host.
+  /// All labels in a row, on a device. Waits only where they come from a device to the host.
   /// @param type of the targets
   [[nodiscard]] RowLabels on(at::Device device, at::ScalarType type) const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -123,7 +123,7 @@ class BatchLabels {
     const at::Tensor there =
         labels_.is_cpu() && !device.is_cpu() ? to_device(labels_, device) : labels_.to(device);
     RowLabels labels = made(there, type);
-    if (is_known_good_) {  // which on a device would take a mask to say
+    if (is_known_good_) {  // on a device only a mask could say so
       labels.with.mask = at::Tensor();
       labels.is_bad = at::Tensor();
     }
@@ -149,8 +149,8 @@ class BatchLabels {
         labels = labels.unsqueeze(-1);
       }
       if (labels.dim() == 0 || labels.size(-1) != columns || labels.is_complex()) {
-        return describe(has_classes ? "shares of classes have a last axis of all of them"
-                                    : "numbers have a last axis of all targets");
+        return describe(has_classes ? "shares need a last axis with one entry per class"
+                                    : "numbers need a last axis with one entry per target");
       }
       lead_ = labels.sizes().slice(0, static_cast<std::size_t>(labels.dim() - 1)).vec();
       labels_ = labels.reshape({-1, columns});

@@ -22,15 +22,15 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// What of a layer's probe an epoch leaves.
+/// What an epoch leaves of a layer's probe.
 template <typename Scalar>
 struct ProbeEpoch {
   std::shared_ptr<LazyFit<Scalar>> fit;  ///< to the epoch's training; null: there was none
   ProbeScore evaluation;
   ProbeScore training;
-  std::vector<LabelledRows> held_out;  ///< to be tried by fit, for lack of an evaluation
-  /// Where the probe does not fit itself: what this one is to be fitted to, with the sums of
-  /// others.
+  std::vector<LabelledRows> held_out;  ///< to try fit on, for lack of an evaluation
+  /// Where the probe does not fit itself: what it is to be fitted to, with the sums of other
+  /// ranks.
   std::shared_ptr<Probe<Scalar>> sums = nullptr;
   std::optional<ProbeScore> tried = std::nullopt;  ///< of held_out, if it was tried already
   /// The statistic "probe_error", where it was found with the samples of all ranks.
@@ -45,7 +45,7 @@ struct ProbeEpoch {
     return score;
   }
 
-  /// The figures; then the sums are forgotten. Waits for the device.
+  /// Computes the figures, then forgets the sums. Waits for the device.
   [[nodiscard]] ProbeMeasurement measure(bool needs_collapse) const {
     const PlainMode plain;
     ProbeMeasurement found;
@@ -82,14 +82,14 @@ class LayerProbe {
   /// @param batch where is_shared is set, its rows are those of the layer's covariance as well, and
   ///   end_epoch() gives it what was taken here
   /// @param first_sample the number of its first sample
-  /// @param is_taken is set once something of the batch was, also where an exception follows
+  /// @param is_taken is set once part of the batch was taken, even if an exception follows
   void train(LabelledRows batch, std::int64_t first_sample, bool& is_taken) {
     if (fit_ && scores_training_) {
       if (trained_with_ != fit_) training_ = {};
       trained_with_ = fit_;
       try_on(training_, batch);
     }
-    // A batch that is not finite is left out whole, and so must not be parted unseen.
+    // A batch that is not finite is left out whole, and so must not be split unseen.
     const at::Tensor is_finite = at::isfinite(batch.counted().sum(at::kDouble));
     if (!is_finite.is_cpu()) {
       const at::Tensor spoilt = at::full({}, missing_number(), batch.rows.options());
@@ -136,7 +136,7 @@ class LayerProbe {
     const bool is_all_held_out = own_->width() == 0 && shared_->width() == 0;
     if (!epoch.evaluation.empty() || is_all_held_out) return_held_out();
     epoch.held_out = held_out_.release();
-    // First of all the next epoch's: what fails below is lost with this one.
+    // The next epoch's sums begin first: what fails below is lost with this epoch.
     const Sums own = std::exchange(own_, new_probe());
     const Sums shared = std::exchange(shared_, new_probe());
     const bool has_news = std::exchange(has_news_, false);
@@ -232,7 +232,7 @@ class LayerProbe {
   Sums shared_;  // of rows of the covariance
   HeldOut held_out_;
   std::shared_ptr<LazyFit<Scalar>> fit_;           // what is tried; null before the first one
-  std::shared_ptr<LazyFit<Scalar>> trained_with_;  // what training_ is of
+  std::shared_ptr<LazyFit<Scalar>> trained_with_;  // the fit that training_ tries
   bool has_news_ = false;                          // rows came that it is not fitted to
   ProbeScore evaluation_;
   ProbeScore training_;

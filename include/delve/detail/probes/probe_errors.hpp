@@ -81,7 +81,7 @@ inline at::Tensor paired_sums(const std::vector<SampleScores>& a,
 /// The standard error of the difference of two shares of right answers on the same samples, s/√n
 /// with s² the variance of the samples' differences (with n − 1): what both get right or wrong
 /// cancels (McNemar, "Note on the sampling error of the difference between correlated proportions
-/// or percentages", Psychometrika 12, 1947). From sums: of −1, 0 and 1 they are exact.
+/// or percentages", Psychometrika 12, 1947). From sums, which are exact for −1, 0 and 1.
 /// @param sums as paired_sums() returns them, on the host
 /// @return missing where fewer than two samples count in both, or they are not the same
 inline double paired_error(const at::Tensor& sums) {

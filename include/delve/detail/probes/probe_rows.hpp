@@ -21,16 +21,16 @@ namespace detail {
 
 /// How wide the features of a convolution's probe are.
 struct PoolingRule {
-  std::int64_t side;      ///< maps are pooled to side positions an axis, or half as many, …, or 1
+  std::int64_t side;      ///< maps are pooled to side positions per axis, or half as many, …, 1
   std::int64_t features;  ///< so that no more features than these come out, where that is possible
 };
 
 /// What a layer's output gives a probe.
 struct ProbeRows {
   at::Tensor rows;                   ///< (B, d) or (B, n, d)
-  std::vector<std::int64_t> lead{};  ///< the shape of labels that come one a row
+  std::vector<std::int64_t> lead{};  ///< the shape of labels that come one per row
   bool is_time_first = false;        ///< lead is (T, B), while rows are (B, T, d)
-  bool may_be_time_first = false;    ///< rows may be (T, B, d): only labels a sample can tell
+  bool may_be_time_first = false;    ///< rows may be (T, B, d): only labels per sample show it
   bool is_turned = false;            ///< rows were (T, B, d), and were turned to (B, T, d)
   bool are_tracked = false;          ///< they are the rows whose covariance is summed
 };
@@ -89,7 +89,7 @@ inline ProbeRows probe_rows(const std::vector<at::Tensor>& outputs, const Output
   return found;
 }
 
-/// What labels do not fit rows for.
+/// Why labels do not fit rows.
 enum class LabelFault { None, Shape, Ambiguous };
 
 /// Brings labels into the order of rows, and rows into that of the batch where only the labels tell

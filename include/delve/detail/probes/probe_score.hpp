@@ -40,8 +40,7 @@ class ProbeScore {
  public:
   /// @param fit on the rows' device
   /// @param rows (n, d). Where one is not finite the batch is left out, and so are all batches
-  /// where
-  ///   the fit has no solution
+  ///   where the fit has no solution
   /// @param first_sample where the rows are samples of classes whose scores are to be kept: the
   ///   number of the first
   void add(const FittedProbe& fit, const at::Tensor& rows, const RowLabels& labels,
@@ -82,7 +81,7 @@ class ProbeScore {
 
   [[nodiscard]] bool empty() const { return !sums_.defined(); }
 
-  /// All that share() is read off, to be summed with that of others: (4 + K) float64, on a device.
+  /// All that share() is read off, to be summed over ranks: (4 + K) float64, on a device.
   /// @param targets K, of targets that are numbers; else 0
   [[nodiscard]] at::Tensor numbers(std::int64_t targets, at::Device device) const {
     at::Tensor all = at::zeros({4 + targets}, at::TensorOptions(device).dtype(at::kDouble));
@@ -91,18 +90,18 @@ class ProbeScore {
     return all;
   }
 
-  /// That of all. Scores by sample are this one's own, and are forgotten.
+  /// Takes the sums of all ranks. Scores by sample are this rank's own, and are forgotten.
   void assign(const at::Tensor& numbers) {
     by_sample_.clear();
     sums_ = numbers.narrow(0, 0, 4);
     if (numbers.size(0) > 4) target_sum_ = numbers.narrow(0, 4, numbers.size(0) - 4);
   }
 
-  /// Of the first 131,072 samples at most, on their device.
+  /// The scores of 131,072 samples at most, on their device; a batch beyond these is left out.
   [[nodiscard]] const std::vector<SampleScores>& by_sample() const { return by_sample_; }
 
   /// The share of the rows whose class was found; of numbers R², the share of their variance that
-  /// was foreseen, 1 − Σ|y − ŷ|² / Σ|y − ȳ|². Waits for the device.
+  /// was predicted, 1 − Σ|y − ŷ|² / Σ|y − ȳ|². Waits for the device.
   /// @return missing where no row counted, or the numbers never varied
   [[nodiscard]] double share() const {
     if (empty()) return missing_number();
@@ -164,7 +163,7 @@ class LazyFit {
     return sums && sums->samples() > 0 && !fit.is_solved();
   }
 
-  /// For neural_collapse(): those that it was fitted to.
+  /// For neural_collapse(): takes the sums that it was fitted to.
   void take_sums(std::shared_ptr<Probe<Scalar>> sums) {
     const std::lock_guard<std::mutex> lock(mutex_);
     solve();
@@ -190,7 +189,7 @@ class LazyFit {
   }
 
  private:
-  /// Once it is solved no hook needs them, and they are the caller's alone.
+  /// Once the fit is solved no hook needs its sums, and they are the caller's alone.
   [[nodiscard]] std::shared_ptr<Probe<Scalar>> solved_sums() {
     const std::lock_guard<std::mutex> lock(mutex_);
     solve();

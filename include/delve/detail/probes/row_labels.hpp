@@ -15,7 +15,7 @@ inline namespace DELVE_ABI {
 namespace detail {
 
 /// What the rows of one batch stand for, on their device: for each a class, as a number and as one
-/// of c columns, or c numbers to be foreseen.
+/// of c columns, or c numbers to be predicted.
 struct RowLabels {
   RowTargets with;     ///< (n, c); the mask is undefined where the host knows that all count
   at::Tensor classes;  ///< (n) int64: the class of each; undefined where there are none
@@ -32,7 +32,7 @@ struct RowLabels {
     archive.require(!classes.defined() || classes.numel() == rows());
   }
 
-  /// The same with all that is by row changed: rows repeated, chosen or put into another order.
+  /// The same with all data by row changed: rows repeated, chosen or put into another order.
   template <typename Change>
   [[nodiscard]] RowLabels with_rows(const Change& change) const {
     RowLabels changed = *this;
@@ -43,7 +43,7 @@ struct RowLabels {
   }
 };
 
-/// What is by row, (b · n, …), by sample: (b, n, …).
+/// Turns data by row, (b · n, …), into data by sample, (b, n, …).
 inline at::Tensor by_sample(const at::Tensor& rows, std::int64_t samples, std::int64_t per_sample) {
   std::vector<std::int64_t> shape = rows.sizes().vec();
   shape.front() = per_sample;
@@ -84,7 +84,7 @@ inline Validity validity_of_shares(const at::Tensor& shares) {
           sum.sub(1).abs().le(rounding).all().logical_and(shares.ge(0).all())};
 }
 
-/// Of numbers to be foreseen: one that is not finite, or above 1e30, makes the batch bad.
+/// Of numbers to be predicted: one that is not finite, or above 1e30, makes the batch bad.
 /// @param numbers (n, c)
 inline Validity validity_of_numbers(const at::Tensor& numbers) {
   constexpr double largest = 1e30;  // whose sums float32 can hold
@@ -92,7 +92,7 @@ inline Validity validity_of_numbers(const at::Tensor& numbers) {
           numbers.to(at::kDouble).abs().lt(largest).all()};
 }
 
-/// Leaves out a batch that is bad, whole. On the host, where a result is read at once, that is
+/// Leaves out a bad batch as a whole. On the host, where a result is read at once, that is
 /// known; on a device nobody looks.
 /// @param targets (n, c)
 /// @param classes (n) int64; undefined where there are none

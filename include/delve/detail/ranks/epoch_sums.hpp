@@ -41,7 +41,7 @@ template <typename Scalar>
 using LayerEpoch =
     std::pair<std::shared_ptr<ObservedLayer<Scalar>>, typename ObservedLayer<Scalar>::EpochData>;
 
-/// What ranks must agree in besides their layers.
+/// What ranks must agree on besides their layers.
 template <typename Scalar>
 std::string rank_options(const Settings& settings, std::int64_t epoch, std::string_view call) {
   std::string text = fmt::format("{} of epoch {}, {} numbers", call, epoch,
@@ -119,7 +119,7 @@ class EpochSums {
   }
 
  private:
-  /// Of a layer, what is not moments.
+  /// What a layer has besides moments.
   struct Entry {
     LayerEpoch<Scalar>* layer;
     std::vector<at::Tensor> samples;  // by mode: rank 0's rows
@@ -131,7 +131,7 @@ class EpochSums {
     at::Tensor gain;  // as paired_sums(): on the best layer before; only of classes
   };
 
-  static constexpr std::size_t kNotes = 10;  // of a layer
+  static constexpr std::size_t kNotes = 10;  // per layer
 
   [[nodiscard]] const Settings& settings() const { return observation_.settings; }
   [[nodiscard]] bool is_first() const { return settings().options().rank() == 0; }
@@ -139,7 +139,7 @@ class EpochSums {
 
   /// All that this rank has to say. What may fail is done here, before anybody waits for it.
   void prepare(Layers& layers) {
-    // The names come first: where something fails, the others shall still hear of one program.
+    // The names come first: where something fails, the others must still see the same layers.
     for (LayerEpoch<Scalar>& layer : layers)
       entries_.push_back({&layer, {}, {}, {}, {}, {}, {}, {}});
     std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
@@ -201,7 +201,7 @@ class EpochSums {
     return settings().has_drift() && mode == Mode::Train;
   }
 
-  /// That of a mode, which ranks have that saw nothing in it, too.
+  /// The stream of a mode; ranks that saw nothing in it have one, too.
   Stream<Scalar>& stream_of(Entry& entry, Mode mode) const {
     auto& streams = entry.layer->second.streams;
     for (auto& [known, stream] : streams) {
@@ -210,7 +210,7 @@ class EpochSums {
     return streams.emplace_back(mode, entry.layer->first->new_stream()).second;
   }
 
-  /// Calls act(part, entry) in the order of the parts.
+  /// Calls of_stream() or of_probe() for each part, in their order.
   template <typename OfStream, typename OfProbe>
   void for_each_part(const OfStream& of_stream, const OfProbe& of_probe) {
     std::size_t next = 0;
@@ -356,7 +356,7 @@ class EpochSums {
   Observation& observation_;
   std::vector<Mode> modes_;
   std::vector<Entry> entries_;      // by name
-  std::vector<RankMoments> parts_;  // of each entry: of each mode one or two, then of its probe
+  std::vector<RankMoments> parts_;  // per entry: one or two per mode, then its probe's
   std::vector<std::int64_t> notes_;
 };
 
@@ -417,7 +417,7 @@ void fit_probes_of_ranks(RankGroup& group, Observation& observation,
   }
 }
 
-/// Fits them to what this rank has summed: the others are lost.
+/// Fits the probes to what this rank has summed: the sums of others are lost.
 template <typename Scalar>
 void fit_probes_to_own_data(Observation& observation,
                             const std::vector<std::shared_ptr<ObservedLayer<Scalar>>>& layers) {

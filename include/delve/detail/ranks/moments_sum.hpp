@@ -63,12 +63,12 @@ struct RankHeading {
   std::vector<std::int64_t> numbers;
 };
 
-/// Sums moments over the ranks. No shift is common to them, and none is needed: the mean of their
-/// means is one that is near all of them, the mean of all is found about that, and moments about
-/// one mean become those about another by n·δδᵀ (Chan, Golub & LeVeque, "Algorithms for computing
+/// Sums moments over the ranks. They have no common shift and need none: the mean of their means is
+/// near all of them, the mean of all data is found about it, and moments about one mean become
+/// those about another by n·δδᵀ (Chan, Golub & LeVeque, "Algorithms for computing
 /// the sample variance", The American Statistician 37(3), 1983).
 /// @param parts the same ones on all ranks, in the same order
-/// @param notes integers to be summed along; become those of all
+/// @param notes integers to be summed as well; become the sums over all ranks
 /// @throws what RankGroup throws
 inline void sum_moments(RankGroup& group, std::vector<RankMoments>& parts,
                         std::vector<std::int64_t>& notes) {

@@ -48,7 +48,7 @@ class RankGroup {
   /// Calls the function no more.
   void give_up() { has_failed_ = true; }
 
-  /// Where the tensors are that the function is given.
+  /// Where the tensors that the function is given are.
   void use_device(at::Device device) { device_ = device; }
   [[nodiscard]] at::Device device() const { return device_; }
 
@@ -56,10 +56,10 @@ class RankGroup {
   [[nodiscard]] std::int64_t ranks() const { return ranks_; }
 
   /// The first sum: whether all are ready, at the same step with the same layers and options. It
-  /// has the same size whatever these are: (1, faults, and of two hashes four pieces of 16 bits and
-  /// their squares). Pieces p are equal where N·Σp² = (Σp)² (Cauchy and Schwarz).
+  /// has the same size whatever these are: (1, faults, and for each of two hashes four pieces of 16
+  /// bits and their squares). Pieces p are equal where N·Σp² = (Σp)² (Cauchy and Schwarz).
   /// @param has_fault whether this rank cannot take part
-  /// @param layers by which ranks must agree, and so the options
+  /// @param layers,options what the ranks must agree on
   /// @throws RanksDisagree on all ranks; RankSumFailed on this one
   void agree(bool has_fault, std::string_view layers, std::string_view options) {
     std::vector<std::int64_t> own = {1, has_fault ? 1 : 0};
@@ -136,12 +136,12 @@ class RankGroup {
     send();
   }
 
-  /// The last sum: whether all of it came through everywhere. Before it nobody uses the result.
+  /// The last sum: whether all went well on all ranks. Before it nobody uses the result.
   /// @throws RanksDisagree on all ranks; RankSumFailed on this one
   void confirm(bool is_good) {
     if (sum(std::vector<std::int64_t>{is_good ? 0 : 1})[0] > 0) {
-      throw RanksDisagree(is_good ? "another rank failed amid the sums, and says why"
-                                  : "this rank failed amid the sums");
+      throw RanksDisagree(is_good ? "another rank failed during the sums, and says why"
+                                  : "this rank failed during the sums");
     }
   }
 
@@ -159,7 +159,7 @@ class RankGroup {
     }
     const bool is_alike = tensor.defined() && tensor.sizes() == given.sizes() &&
                           tensor.scalar_type() == given.scalar_type();
-    if (!is_alike) fail("it left a tensor of another shape or type");
+    if (!is_alike) fail("it left a tensor of a different shape or type");
   }
 
   [[noreturn]] void fail(const std::string& reason) {

@@ -29,7 +29,7 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// The number that a cell holds, whole; a NaN where it holds something else.
+/// The number that a cell consists of; a NaN where it holds something else.
 inline double number_of_cell(std::string_view cell) {
   return number_in<double>(cell).value_or(missing_value());
 }
@@ -57,7 +57,7 @@ struct LayerColumns {
   std::vector<std::pair<std::size_t, Value>> columns;  ///< index, and a value without its number
 };
 
-/// The layers of a table by mode, else in the order of their columns. A column without a number in
+/// The layers of a table by mode, then in the order of their columns. A column without a number in
 /// any row (matrices, or nothing) is left out.
 /// @param hold_numbers of columns_of_numbers()
 inline std::vector<LayerColumns> layers_of(const CsvTable& table,
@@ -79,7 +79,7 @@ inline std::vector<LayerColumns> layers_of(const CsvTable& table,
   return all;
 }
 
-/// The columns of a layer's receptive field. There is one of `most`.
+/// The columns of a layer's receptive field. The one of `most` is always there.
 struct FieldColumns {
   std::string layer;
   std::size_t most;
@@ -87,7 +87,7 @@ struct FieldColumns {
   std::optional<std::size_t> border;
   std::optional<std::size_t> rank_limit;
 
-  /// What a row says; nothing where it says nothing. An axis in the place of all.
+  /// What a row says; nothing where it says nothing. One axis stands for all.
   [[nodiscard]] std::optional<LayerField> in(const CsvTable::Row& row) const {
     const auto number = [&](std::optional<std::size_t> column) {
       return column ? number_of_cell(row.cells[*column]) : missing_value();
@@ -112,7 +112,7 @@ struct FieldColumns {
   }
 };
 
-/// Those of a table, in the order of their columns.
+/// The field columns of a table, in their order.
 inline std::vector<FieldColumns> field_columns(const CsvTable& table) {
   std::map<std::string, std::size_t> places;
   for (std::size_t i = 1; i < table.header.size(); ++i) places.emplace(table.header[i], i);
@@ -163,8 +163,8 @@ inline std::vector<BadCell> bad_cells(const CsvTable& table) {
   return bad;
 }
 
-/// Reads a table that CsvWriter or Delve (Python) wrote into the records it was made of, in rising
-/// order of epochs; of two rows of one epoch the later counts. What a table does not hold is
+/// The records of which CsvWriter or Delve (Python) made a table, in rising order of epochs; of two
+/// rows of one epoch the later counts. What a table does not hold is
 /// unknown: widths and samples are 0, every status is Ok. A cell that is no number is a missing
 /// value; a layer whose values are all missing in a row is left out of that record. A last line
 /// that is broken off is left out. A scalar that is named like a statistic, "train-error_rate",

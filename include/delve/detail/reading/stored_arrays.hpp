@@ -30,7 +30,7 @@ struct StoredArray {
 };
 
 /// All files of a tree, by epoch; in each the scalars, then the layers, those of training first.
-/// What is called otherwise is left out.
+/// Files with other names are left out.
 /// @throws std::runtime_error where the folder cannot be read
 inline std::vector<StoredArray> stored_arrays(const std::string& folder) {
   namespace fs = std::filesystem;

@@ -22,7 +22,7 @@ struct StatColumn {
 };
 
 /// Reads what value_name() wrote, or finds that it is a scalar's name. Neither a mode nor a
-/// quantity holds '_', and a mode holds no '-'. A mode of the program's own is taken for one only
+/// quantity holds '_', and a mode holds no '-'. A user-defined mode is recognised only
 /// before the quantity of a known statistic: "test-error_rate" is a scalar. Delve (Python) puts a
 /// '_' before the names in those tables that it makes from its npy files.
 inline std::optional<StatColumn> stat_column(std::string_view name) {

@@ -49,7 +49,7 @@ inline std::string path_of(const std::vector<double>& xs, const std::vector<doub
   return path;
 }
 
-/// The same over a hair's width, without axes: 120 × 24.
+/// The same as a tiny picture without axes: 120 × 24.
 inline std::string sparkline(const History& history, std::size_t layer, std::string_view name) {
   constexpr std::size_t most = 60;
   const std::size_t columns = history.columns().size();
@@ -99,7 +99,7 @@ inline double last_value(const ReportSeries& series, const std::string& layer, s
   return series.history.value(series.history.columns().size() - 1, place);
 }
 
-/// What goes from 0 to 1: the lines of the picture over the layers.
+/// Whether it goes from 0 to 1: then it is a line of the picture over the layers.
 inline bool is_line(const ReportSeries& series) {
   return series.kind == ValueKind::Saturation ||
          (series.kind == ValueKind::Share && series.quantity.find("probe-") != std::string::npos);
@@ -136,7 +136,7 @@ inline std::string left_axis(const ChartFrame& frame, const std::vector<std::str
   return svg;
 }
 
-/// Names below a picture, so many that none covers another one.
+/// Names below a picture, as many as fit without overlap.
 inline std::string layer_axis(const ChartFrame& frame, const std::vector<std::string>& layers) {
   std::string svg;
   constexpr double least_step = 14;
@@ -232,7 +232,7 @@ inline std::string layer_chart(const ReportHistory& run, const Verdict& verdict)
       legend, svg);
 }
 
-/// Saturation, a row a layer and a column an epoch. Runs of one shade are one mark.
+/// Saturation, one row per layer and one column per epoch. Runs of one shade are one mark.
 inline std::string heat_map(const ReportHistory& run, const ReportSeries& series) {
   constexpr std::size_t shades = 32;
   constexpr std::size_t most_cells = 20'000;
@@ -254,7 +254,7 @@ inline std::string heat_map(const ReportHistory& run, const ReportSeries& series
       "<svg class=\"chart heat\" viewBox=\"0 0 {} {}\" role=\"group\" "
       "aria-label=\"{}, layer by layer over the epochs\">",
       px(frame.width), px(frame.height), html_text(series_title(series)));
-  // Below 10 pixels a name covers the next one.
+  // Below 11 pixels a name covers the next one.
   const auto every = static_cast<std::size_t>(std::ceil(11 / row));
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     const double y = frame.top + row * static_cast<double>(layer);

@@ -120,8 +120,8 @@ inline std::string data_json(const ReportRun& run, const Verdict& verdict) {
       json_texts(run.info.left_out), json_list(settings));
 }
 
-/// A line a layer, of the last epoch: d, n, each statistic, its receptive field, and its saturation
-/// over the epochs.
+/// One line per layer, for the last epoch: d, n, each statistic, its receptive field, and its
+/// saturation over the epochs.
 inline std::string layer_table(const ReportHistory& history, const Verdict& verdict) {
   const ReportSeries* saturation = history.saturation();
   const bool has_fields = !history.fields().empty();
@@ -129,7 +129,7 @@ inline std::string layer_table(const ReportHistory& history, const Verdict& verd
   const auto column = [&](std::string_view title) {
     head += fmt::format("<th scope=\"col\"><button>{}</button></th>", html_text(title));
   };
-  // A table does not tell them.
+  // Records read from a CSV table lack them.
   const bool has_sizes =
       std::any_of(history.last().layers.begin(), history.last().layers.end(),
                   [](const LayerRecord& layer) { return layer.width > 0 || layer.samples > 0; });
@@ -248,8 +248,8 @@ inline std::string run_html(const ReportRun& run) {
   html += "<section class=\"problems\"><h2>What was reported</h2>";
   if (run.info.problems.empty()) {
     html += run.info.is_known ? "<p>Nothing.</p>"
-                              : "<p>Not known: this page was made of a table, which does not hold "
-                                "it.</p>";
+                              : "<p>Not known: this page was made from a table, which has no "
+                                "messages.</p>";
   } else {
     html += html_list("", run.info.problems);
   }
@@ -320,8 +320,8 @@ inline std::string comparison_html(const std::vector<ReportRun>& runs) {
       runs.size(), head, rows);
 }
 
-/// A page of one run, or of several, one of which others are compared with: the first. Whole, as
-/// one file that asks for nothing.
+/// A page of one run, or of several, of which the first is what the others are compared with.
+/// A single file that loads nothing else.
 inline std::string report_page(const std::string& title, const std::vector<ReportRun>& runs) {
   std::string page = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "

@@ -143,7 +143,7 @@ for (const article of document.querySelectorAll("article.run")) {
       const up = head.getAttribute("aria-sort") !== "ascending";
       heads.forEach(other => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      // By the layer means in the order of their forward.
+      // Sorting by layer gives the order of the forward.
       const key = row => column === 0 ? row.querySelector("button").dataset.l
                                       : row.children[column].dataset.v ?? row.children[column].textContent;
       const compare = (a, b) => {

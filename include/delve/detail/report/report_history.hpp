@@ -38,7 +38,7 @@ struct ReportScalar {
 /// then every second of the rest, but never the last one.
 class ReportHistory {
  public:
-  /// Of whole epochs; of a part of one only receptive fields are taken.
+  /// Takes whole epochs; of a part of one only the receptive fields.
   void add(const EpochRecord& record) {
     renew_fields(fields_, record.fields);
     if (!is_whole_epoch(record)) return;
@@ -81,7 +81,7 @@ class ReportHistory {
     const ReportSeries* found = nullptr;
     for (const ReportSeries& series : series_) {
       if (series.kind != ValueKind::Saturation) continue;
-      // Of several thresholds the first, which the verdict is by as well.
+      // Of several thresholds the first, which the verdict uses as well.
       const bool is_better =
           found == nullptr || (series.mode == Mode::Train && found->mode != Mode::Train);
       if (is_better) found = &series;

@@ -13,7 +13,7 @@
 #include <delve/record.hpp>
 #include <delve/version.hpp>
 
-// What state_archive.hpp is to do with records: plain values that know nothing of it.
+// How state_archive.hpp treats records, which are plain values that know nothing of it.
 
 namespace delve {
 inline namespace DELVE_ABI {

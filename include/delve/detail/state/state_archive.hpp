@@ -65,8 +65,8 @@ class StateWriter {
   std::string bytes_;
 };
 
-/// Sets what it is called with. No bytes make it read beyond them, or take memory for more than
-/// they hold.
+/// Sets what it is called with. Whatever the bytes, it never reads beyond them, nor takes memory
+/// for more than they hold.
 class StateReader {
  public:
   static constexpr bool kReads = true;
@@ -89,7 +89,7 @@ class StateReader {
     return bytes;
   }
 
-  /// @param bytes_each that an element takes at least
+  /// @param bytes_each how many bytes an element takes at least
   [[nodiscard]] std::size_t length(std::size_t /*count*/ = 0, std::size_t bytes_each = 1) {
     std::uint64_t number = 0;
     raw(&number, sizeof number);

@@ -24,7 +24,7 @@ inline namespace DELVE_ABI {
 namespace detail {
 
 constexpr std::string_view kStateBegin = "delve state\n";
-/// To be raised whenever the content changes: there is no reading of other formats.
+/// To be raised whenever the content changes: other formats are not read.
 constexpr std::uint32_t kStateFormat = 1;
 
 inline std::string framed_state(std::string_view content) {
@@ -39,7 +39,7 @@ inline std::string framed_state(std::string_view content) {
 
 /// The content of framed bytes.
 /// @param name of the file, for messages
-/// @throws std::runtime_error where they are none, or spoilt, or of another format
+/// @throws std::runtime_error where they are no state, or spoilt, or of another format
 inline std::string_view content_of_state(std::string_view bytes, std::string_view name) {
   const auto refuse = [&](const std::string& reason) {
     throw std::runtime_error(fmt::format("delve: \"{}\": {}", name, reason));
@@ -56,10 +56,10 @@ inline std::string_view content_of_state(std::string_view bytes, std::string_vie
   }
   const auto length = read_little_endian<std::uint64_t>(bytes.substr(kStateBegin.size() + 4));
   if (length > bytes.size() - before - 4) refuse("it is cut off");
-  if (length < bytes.size() - before - 4) refuse("there is something behind its end");
+  if (length < bytes.size() - before - 4) refuse("there is something after its end");
   const std::string_view checked = bytes.substr(0, bytes.size() - 4);
   if (crc32c(checked) != read_little_endian<std::uint32_t>(bytes.substr(checked.size()))) {
-    refuse("it is spoilt: its checksum is another one");
+    refuse("it is damaged: its checksum does not match");
   }
   return checked.substr(before);
 }

@@ -41,7 +41,7 @@ struct RunState {
   }
 };
 
-/// Puts a tracker's state into bytes, and into layers that are new. First comes the epoch, then
+/// Writes a tracker's state to bytes, and reads it into new layers. First comes the epoch, then
 /// what the tracker must have in common with the one that is read, then the rest.
 template <typename Scalar>
 class TrackerState {
@@ -143,7 +143,7 @@ class TrackerState {
   static void require_alike(const Likeness& own, const Likeness& theirs) {
     const auto refuse = [](const std::string& reason) { throw std::runtime_error(reason); };
     if (own.sums != theirs.sums) {
-      refuse(fmt::format("its sums are of {}, and this tracker's of {}", theirs.sums, own.sums));
+      refuse(fmt::format("its sums are {}, this tracker's are {}", theirs.sums, own.sums));
     }
     for (const auto& option : own.options) {
       const auto& [name, value] = option;
@@ -169,7 +169,7 @@ class TrackerState {
     const auto lacking = names_beyond(theirs, own);
     const auto more = names_beyond(own, theirs);
     if (!lacking.empty()) {
-      refuse(fmt::format("it has layers that this tracker has not: {}",
+      refuse(fmt::format("it has layers that this tracker does not have: {}",
                          first_of(lacking, kNamesHeard)));
     }
     if (!more.empty()) {

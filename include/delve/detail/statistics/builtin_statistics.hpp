@@ -34,7 +34,7 @@ inline double determinant(const Spectrum& spectrum) {
   return sign * std::exp(log_size);
 }
 
-/// How many units never say anything: the standard deviation of their output is less than a
+/// How many units never say anything: the standard deviation of their output is at most a
 /// thousandth of that of the liveliest one.
 inline double dead_units(const Eigen::VectorXd& variances) {
   constexpr double share_of_largest = 1e-6;

@@ -9,7 +9,7 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// How many data points a dimension should have for its variance to be that of the layer, not of
+/// How many data points per dimension should have for its variance to be that of the layer, not of
 /// the sample.
 constexpr std::int64_t kSamplesPerDimension = 10;
 

@@ -33,7 +33,7 @@ inline c10::ScalarType coarser(c10::ScalarType a, c10::ScalarType b) {
 
 /// How large an eigenvalue of a covariance becomes by rounding alone, where it should be zero. What
 /// is below may as well be zero. It has three parts. Their forms follow from these sources, for
-/// rounding errors that are independent and as often up as down; their factors are measured: of
+/// rounding errors that are independent and as often up as down; their factors are measured: for
 /// ranks 1 to d, d of 8 to 300, n of 40 to 40,000 and means up to 10⁴ times the spread, no
 /// eigenvalue that should be zero reached a quarter of the floor (tests/test_noise_floor.cpp).
 ///
@@ -58,7 +58,7 @@ struct NoiseSources {
   std::int64_t width;             ///< d
   c10::ScalarType activations;    ///< the type with the fewest digits that came
   double largest_square;          ///< of the features, the largest mean of x²
-  c10::ScalarType products;       ///< the narrower type of those of products and of sums
+  c10::ScalarType products;       ///< the narrower of the types of products and sums
   double largest_shifted_square;  ///< the same of y², which were multiplied
   double trace;                   ///< of Σ
 };

@@ -63,7 +63,7 @@ class ProductSums {
     return skipped_ + are_good(unsettled()).logical_not().sum();
   }
 
-  /// Takes a batch of rows (b, n, d), count of them.
+  /// Takes a batch of rows (b, n, d), `count` of them.
   /// @param type in which the products are formed
   /// @param with what comes with them, where c is not 0
   void take(const at::Tensor& rows, std::int64_t count, const Shift& shift, at::ScalarType type,
@@ -251,8 +251,8 @@ class ProductSums {
   at::Tensor sums_;        // (d + 1 + c, d); undefined before batches are settled
   at::Tensor target_sum_;  // (c) float64
 
-  at::Tensor unsettled_;                // (most, d + 1 + c, d): the sums of one batch each
-  std::vector<double> unsettled_rows_;  // how many rows each of those that are there stands for
+  at::Tensor unsettled_;                      // (most, d + 1 + c, d): the sums of one batch each
+  std::vector<double> unsettled_rows_;        // how many rows each of these stands for
   std::vector<at::Tensor> unsettled_totals_;  // (1 + c) each, as of add(); none where c is 0
 };
 

@@ -13,7 +13,7 @@
 #include <delve/row_targets.hpp>
 #include <delve/version.hpp>
 
-// Sums of rows y and of their products, and of those with c targets t. All are in one tensor,
+// Sums of rows y, of their products, and of their products with c targets t. All are in one tensor,
 // (d + 1 + c, d), since on a device each operator costs: the lower triangle of Σ yyᵀ, below it Σ y,
 // and below that Σ tyᵀ.
 

@@ -29,15 +29,15 @@ inline at::Tensor some_of(const at::Tensor& rows) {
       .slice(1, 0, rows.size(1), std::max<std::int64_t>(1, step / step_of_samples));
 }
 
-/// The tensor in a type, without an operator where it has it.
+/// The tensor in a type, without an operator where it already has that type.
 inline at::Tensor in_type(const at::Tensor& tensor, at::ScalarType type) {
   return tensor.scalar_type() == type ? tensor : tensor.to(type);
 }
 
 /// What rows x become before they are summed: y = (x − s) · scale, where s is near the data and the
-/// scale a power of two. It is zero and one until a first batch chooses them, which may be bad.
-/// Only the device may know whether it was, so the next batches choose again, and the choice counts
-/// if nothing has been summed so far.
+/// scale a power of two. They are 0 and 1 until a first batch chooses them. That batch may be bad,
+/// and only the device may know, so the next batches choose again, and their choice counts if
+/// nothing has been summed so far.
 class Shift {
  public:
   Shift() = default;
@@ -74,7 +74,7 @@ class Shift {
     const at::Tensor first = first_row.to(shift_.scalar_type());
     const at::Tensor deviation = (rows - first).reshape({-1, rows.size(-1)});
     const at::Tensor mean = first + deviation.mean(0).to(first.scalar_type());
-    // The deviation of a constant says nothing, and what comes after it may be as large as it is.
+    // The deviation of a constant says nothing, and what follows may be as large as the constant.
     const at::Tensor peak = deviation.abs().amax();
     const at::Tensor largest = first.abs().amax();
     at::Tensor size = at::where(peak.eq(0), largest, peak).to(scale_.scalar_type());
@@ -117,7 +117,7 @@ class Shift {
     const at::TensorOptions options = features.options().dtype(type);
     if (tuning.is_host) {
       at::Tensor y = at::empty(features.sizes(), options);
-      // In this order two operators instead of one take three quarters of its time.
+      // In this order two operators take three quarters of the time of one.
       return at::sub_out(y, features, in_type(shift_.unsqueeze(1), type)).mul_(scale_);
     }
     const std::int64_t samples = features.size(0);
@@ -168,7 +168,7 @@ class Shift {
   static constexpr int kMostAttempts = 4;
 
   void set(const at::Tensor& shift, const at::Tensor& scale) {
-    offset_ = (shift * scale).neg_();  // which may throw, and the others not
+    offset_ = (shift * scale).neg_();  // may throw, unlike the others
     shift_ = shift;
     scale_ = scale;
   }

@@ -22,12 +22,12 @@ struct Tuning {
   /// A result can be read without waiting for it, and one operator more costs little.
   bool is_host;
   /// Batches of fewer numbers wait: the dozens of small operators around a product take as long as
-  /// collecting 256 KB of rows. On a device a batch waits only for a product of more numbers.
+  /// collecting 256 KB of rows. On a device a batch waits only if its product has more numbers.
   std::int64_t numbers_worth_a_product;
   /// The fewest rows that the waiting rows have room for.
   std::int64_t least_capacity;
-  /// Bytes of rows that wait at most where there is memory set apart for them, and of which a batch
-  /// that waits takes an eighth at most: 16 MB on a device, none on the host.
+  /// How many bytes of rows wait at most where memory is set apart for them: 16 MB on a device,
+  /// none on the host. A batch that waits takes an eighth of them at most.
   std::int64_t waiting_bytes;
   /// Numbers that are multiplied at a time. On the host 4 MB of float32, few enough to stay in the
   /// cache; on a device 128 MB.
@@ -37,7 +37,7 @@ struct Tuning {
   /// A symmetric product is formed in so many strips, each only up to the diagonal.
   std::int64_t strips;
   /// Products of at most 128 × 128 numbers that are formed at a time: on a device two for each of
-  /// about 128 processors. Fewer are cut up.
+  /// about 128 processors. Where there are fewer, they are cut up.
   std::int64_t products_at_a_time;
   /// Rows that are added to the sums at a time: on the host a strip that stays in the cache.
   std::int64_t rows_per_addition;
@@ -62,8 +62,8 @@ struct Tuning {
     return std::max(capacity(width), waiting_bytes / (width * bytes_per_number));
   }
 
-  /// How many parts of equal length each of b samples of n rows is multiplied in, where a sample is
-  /// a product.
+  /// Into how many parts of equal length each of b samples of n rows is cut, where each sample is a
+  /// product.
   [[nodiscard]] std::int64_t parts_of_sample(std::int64_t samples, std::int64_t rows,
                                              std::int64_t width) const {
     const std::int64_t tiles = (width + 127) / 128;
@@ -80,7 +80,7 @@ struct Tuning {
   }
 
   /// Rows of a symmetric product that are formed at a time. Narrower strips cost more than they
-  /// leave out.
+  /// save.
   [[nodiscard]] std::int64_t rows_per_strip(std::int64_t width) const {
     return std::max<std::int64_t>(64, width / strips);
   }

@@ -12,7 +12,7 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// How much memory of a device rows may take while they wait, of all layers that share it.
+/// How much memory of a device the waiting rows of all layers that share it may take.
 /// Thread-safe.
 class WaitingMemory {
  public:
@@ -35,14 +35,14 @@ class WaitingMemory {
   std::atomic<std::int64_t> left_;
 };
 
-/// What was taken of that memory, until it is destroyed.
+/// What was taken of that memory; given back on destruction.
 class WaitingMemoryShare {
  public:
   /// Nothing.
   WaitingMemoryShare() = default;
 
   /// @param memory may be null
-  /// @return nothing where there is not so much
+  /// @return nothing where less is left
   static WaitingMemoryShare of(const std::shared_ptr<WaitingMemory>& memory, std::int64_t bytes) {
     WaitingMemoryShare share;
     if (memory == nullptr || !memory->take(bytes)) return share;

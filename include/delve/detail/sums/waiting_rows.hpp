@@ -50,7 +50,7 @@ class WaitingRows {
   /// The rows, (n, d), of the type that they wait in: as they came, or shifted.
   [[nodiscard]] at::Tensor rows() const { return buffer_.narrow(0, 0, count()); }
 
-  /// How many rows each batch that waits has, where all have as many and all of these count; else
+  /// How many rows each batch that waits has, where all have equally many and all rows count; else
   /// 0.
   [[nodiscard]] std::int64_t rows_a_batch() const { return mask_.defined() ? 0 : rows_a_batch_; }
 
@@ -89,7 +89,7 @@ class WaitingRows {
   }
 
   /// Appends one batch, (n, d) or (b, n, d), for which there must be room. On a device once the
-  /// shift is chosen it is shifted on the way, which costs no operator more than to copy it.
+  /// shift is chosen it is shifted on the way, which takes no more operators than copying it.
   void append(const at::Tensor& rows, std::int64_t count, const Shift& shift, const Tuning& tuning,
               const RowTargets& with = {}) {
     if (empty()) {
@@ -113,7 +113,7 @@ class WaitingRows {
     batch_ends_.push_back(this->count() + count);
   }
 
-  /// Forgets the rows, and keeps the memory, unless that is their number's.
+  /// Forgets the rows, and keeps the memory unless it is for just these rows.
   void clear() {
     batch_ends_.clear();
     if (is_compact_) *this = {};
@@ -144,7 +144,7 @@ class WaitingRows {
     return {batches, mask.defined() ? rows.logical_and(mask) : rows};
   }
 
-  /// The same rows in memory for so many.
+  /// The same rows in memory for just as many.
   [[nodiscard]] WaitingRows copy() const {
     WaitingRows copy;
     if (empty()) return copy;
@@ -166,7 +166,7 @@ class WaitingRows {
   }
 
   /// @param width, targets d and c
-  /// @param take_share of the memory that rows of a type take, where those that are read had some
+  /// @param take_share takes memory for rows of a type; called where those that are read had some
   template <typename Archive, typename TakeShare>
   void state(Archive& archive, std::int64_t width, std::int64_t targets,
              const TakeShare& take_share) {
@@ -221,8 +221,8 @@ class WaitingRows {
   }
 
  private:
-  /// The memory of the next rows, in their shape: one view, or none where batches of one shape
-  /// come.
+  /// The memory of the next rows, in their shape. It takes one view, or none where all batches
+  /// have one shape.
   [[nodiscard]] at::Tensor slot_for(const at::Tensor& rows, std::int64_t count) {
     constexpr std::int64_t kMostSlots = 1024;  // each takes 200 bytes of the host
     const std::int64_t first = this->count();
@@ -245,7 +245,7 @@ class WaitingRows {
   at::Tensor buffer_;                     // (capacity, d)
   std::vector<at::Tensor> slots_;         // views of it, of one batch each
   WaitingMemoryShare share_;              // of its memory; empty where none was set apart
-  at::Tensor targets_;                    // (capacity, c); undefined where c is 0, as the next
+  at::Tensor targets_;                    // (capacity, c); undefined where c is 0, like mask_
   at::Tensor mask_;                       // (capacity) bool: whether a row counts
   std::vector<std::int64_t> batch_ends_;  // where each batch ends
   std::int64_t rows_a_batch_ = 0;

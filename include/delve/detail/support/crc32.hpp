@@ -35,7 +35,7 @@ template <std::uint32_t polynomial>
   return ~crc;
 }
 
-/// That of a ZIP archive (PKWARE's APPNOTE.TXT, section 4.4.7): polynomial 0x04C11DB7.
+/// The CRC-32 of a ZIP archive (PKWARE's APPNOTE.TXT, section 4.4.7): polynomial 0x04C11DB7.
 [[nodiscard]] inline std::uint32_t crc32(std::string_view bytes) {
   return crc32_by<0xEDB88320U>(bytes);
 }

@@ -57,7 +57,7 @@ inline constexpr std::string_view forbidden_on_windows = "<>:\"|?*\\";
 }
 
 /// A text as part of a file's name: '/', '%' and control characters become "%2F" and so on; on
-/// Windows also what it forbids, and bytes that are not UTF-8, of which it makes no name.
+/// Windows also what it forbids, and bytes that are not UTF-8, which no name there has.
 [[nodiscard]] inline std::string file_name_part(std::string_view text,
                                                 FileNaming naming = own_naming) {
   const bool windows = naming == FileNaming::Windows;
@@ -76,9 +76,9 @@ inline constexpr std::string_view forbidden_on_windows = "<>:\"|?*\\";
 }
 
 /// A name, which may hold anything, as the whole name of one file: like file_name_part(), and a
-/// leading '.' becomes "%2E", an empty name "%". On Windows so do a '.' or a blank at the end, and
-/// the first letter of a device's name. Different names stay different; but for Windows itself,
-/// those that differ in case alone are the same.
+/// leading '.' becomes "%2E", an empty name "%". On Windows a '.' or a blank at the end and the
+/// first letter of a device's name are encoded as well. Different names stay different; but Windows
+/// itself takes those that differ in case alone as the same.
 [[nodiscard]] inline std::string file_name_of(std::string_view name,
                                               FileNaming naming = own_naming) {
   if (name.empty()) return "%";
@@ -99,7 +99,7 @@ inline constexpr std::string_view forbidden_on_windows = "<>:\"|?*\\";
          !loses_its_end_on_windows(name) && !is_device_on_windows(name);
 }
 
-/// The name that file_name_of() makes this of, on either system; nothing where it makes it of none.
+/// The name that file_name_of() turns into this, on either system; nothing where there is none.
 [[nodiscard]] inline std::optional<std::string> name_of_file(std::string_view file_name) {
   std::string name;
   for (std::size_t i = 0; i < file_name.size() && file_name != "%"; ++i) {

@@ -10,7 +10,7 @@
 
 #include <delve/version.hpp>
 
-// Programs of this field are often compiled with -ffast-math, which lets a compiler take
+// Programs in this field are often compiled with -ffast-math, which lets a compiler take
 // std::isnan() for false and lets fmt abort at an infinity. A missing value is a NaN here, so every
 // question about one is answered by its bits, which no flag changes (IEEE 754-2019, 3.4).
 

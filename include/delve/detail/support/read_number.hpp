@@ -51,7 +51,7 @@ class BigNumber {
     if (!digits_.empty()) digits_.insert(digits_.begin(), static_cast<std::size_t>(bits / 32), 0);
   }
 
-  /// Negative, zero or positive, as a is less than b, equal or more.
+  /// Negative, zero or positive, as a is less than, equal to or more than b.
   friend int compare(const BigNumber& a, const BigNumber& b) {
     if (a.digits_.size() != b.digits_.size()) return a.digits_.size() < b.digits_.size() ? -1 : 1;
     for (std::size_t i = a.digits_.size(); i-- > 0;) {
@@ -112,7 +112,7 @@ inline std::optional<Decimal> take_decimal(std::string_view& text) {
   return decimal;
 }
 
-/// The double next to a positive decimal; of two that are equally near the even one. Infinity, or
+/// The double nearest to a positive decimal; of two equally near ones the even one. Infinity, or
 /// zero, for what is beyond the largest and the smallest.
 ///
 /// Doubles from 0 on are in the order of their bits, so the right one is found by bisection: the
@@ -183,7 +183,7 @@ inline bool is_nan_word(std::string_view text) {
   });
 }
 
-/// The number that a text is, wholly, by the rules of std::from_chars().
+/// The number that a text consists of, by the rules of std::from_chars().
 [[nodiscard]] inline std::optional<double> double_in(std::string_view text) {
   const bool is_below_zero = text.substr(0, 1) == "-";
   if (is_below_zero) text.remove_prefix(1);

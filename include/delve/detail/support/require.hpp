@@ -22,7 +22,7 @@ inline void require(bool holds, std::string_view owner, std::string_view option,
       fmt::format("{}: {} is {}; it must be {}", owner, option, value, valid));
 }
 
-/// The same of a share of a whole, which none is of nothing.
+/// Checks that a share is above 0 and at most 1.
 inline void require_share(double share, std::string_view owner, std::string_view option) {
   require(share > 0 && share <= 1, owner, option, fmt::to_string(share), "above 0 and at most 1");
 }

@@ -29,7 +29,7 @@ inline constexpr bool has_from_chars_for_double = true;
 inline constexpr bool has_from_chars_for_double = false;
 #endif
 
-/// The number that a text is, wholly.
+/// The number that a text consists of; unset where it is none.
 template <typename Number>
 [[nodiscard]] std::optional<Number> number_in(std::string_view text) {
   if constexpr (std::is_same_v<Number, double> && !has_from_chars_for_double) {
@@ -77,8 +77,8 @@ inline std::string one_line(std::string_view text) {
   return line;
 }
 
-/// Whether a comes before b, numbers in them by their size: "features-2" before "features-10". Of
-/// two different texts one always does.
+/// Whether a comes before b, with numbers in them compared by size: "features-2" before
+/// "features-10". Of two different texts one always does.
 inline bool is_before(std::string_view a, std::string_view b) {
   const std::string_view whole_a = a;
   const std::string_view whole_b = b;
@@ -133,7 +133,7 @@ inline bool is_before(std::string_view a, std::string_view b) {
                      where_the_others_are);
 }
 
-/// LibTorch's messages go on with a stack trace, and differ in it.
+/// Without the stack trace that LibTorch's messages end with, in which they differ.
 [[nodiscard]] inline std::string_view first_line(std::string_view message) {
   return message.substr(0, message.find('\n'));
 }

@@ -32,7 +32,7 @@ namespace detail {
 }
 
 /// The text, with U+FFFD for each byte that is not part of a code point: names can be any bytes,
-/// and readers of UTF-8 refuse all for one of them.
+/// and readers of UTF-8 refuse a whole text for one bad byte.
 [[nodiscard]] inline std::string valid_utf8(std::string_view text) {
   std::string valid;
   while (!text.empty()) {

@@ -10,7 +10,7 @@
 #include <delve/detail/support/text.hpp>
 #include <delve/version.hpp>
 
-// Settings that a writer made by its key is given as texts.
+// Settings given as texts to a writer that is made by its key.
 
 namespace delve {
 inline namespace DELVE_ABI {

@@ -43,11 +43,11 @@ inline CovarianceShape shape_of(const at::Tensor& sigma) {
   return {of_trace_one.div(norm).to(at::kFloat), 1 / (norm * norm)};
 }
 
-/// 1 − tr(ΣΣ′) / (‖Σ‖ ‖Σ′‖), one less the cosine between two covariances as vectors of d² numbers:
+/// 1 − tr(ΣΣ′) / (‖Σ‖ ‖Σ′‖), one minus the cosine between two covariances as vectors of d² numbers:
 /// 1 − RV, with Robert & Escoufier's coefficient between matrices ("A unifying tool for linear
 /// multivariate statistical methods: the RV-coefficient", Applied Statistics 25(3), 1976). For unit
 /// vectors it is half the square of their distance, in which nothing cancels where they are alike.
-/// From 0 to 1, for tr(ΣΣ′) ≥ 0. Waits for the device.
+/// From 0 to 1, since tr(ΣΣ′) ≥ 0. Waits for the device.
 /// @return missing where one is undefined, or the widths differ
 inline double drift_between(const CovarianceShape& a, const CovarianceShape& b) {
   if (!a.defined() || a.width() != b.width()) return missing_number();
@@ -66,9 +66,9 @@ inline double chance_drift(const CovarianceShape& a, const CovarianceShape& b) {
 }
 
 /// Joins the halves of a stream. Waits for the device.
-/// @return what drift is between two such epochs by chance: half of it between the halves. Drift of
-///   two samples of n points each is proportional to 2/n, and each half has n/2. Missing where one
-///   half is empty, or nothing varied in it
+/// @return what drift is between two such epochs by chance: half of that between the halves. Drift
+///   of two samples of n points each is proportional to 2/n, and each half has n/2. Missing where
+///   one half is empty, or nothing varied in it
 template <typename Scalar>
 double join_halves(Stream<Scalar>& stream) {
   const auto shape = [](Covariance<Scalar>& half) {

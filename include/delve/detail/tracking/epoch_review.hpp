@@ -82,7 +82,7 @@ inline void review_missing_layers(const EpochRecord& record,
       "in training alone");
 }
 
-/// Reports where receptive fields could not be had.
+/// Reports where receptive fields could not be found.
 /// @param found_any whether any layer ever had an input with positions
 inline void review_fields(const std::vector<LayerField>& fields, bool found_any,
                           Problems& problems) {
@@ -96,8 +96,8 @@ inline void review_fields(const std::vector<LayerField>& fields, bool found_any,
     for (const AxisField& axis : layer.axes) {
       if (axis.unknown.empty()) continue;
       problems.tell_once("receptive fields of " + axis.unknown,
-                         fmt::format("receptive_field: what {} reads is not known, and so no "
-                                     "receptive field of {} and what follows",
+                         fmt::format("receptive_field: what {} reads is not known, so there is no "
+                                     "receptive field for {} and what follows",
                                      axis.unknown, layer.layer));
     }
   }
@@ -113,8 +113,8 @@ inline bool is_held_out(const Value& value) {
   return value.stat == kHeldOutAccuracy || value.stat == kHeldOutR2;
 }
 
-/// Takes what was measured on held-out samples out of a record in which no layer has it: with an
-/// evaluation there is no need of it.
+/// Removes the values of held-out samples from a record in which no layer has one: with an
+/// evaluation they are not needed.
 inline void drop_unused_held_out(EpochRecord& record) {
   for (const LayerRecord& layer : record.layers) {
     for (const Value& value : layer.values) {
@@ -127,8 +127,8 @@ inline void drop_unused_held_out(EpochRecord& record) {
   }
 }
 
-/// Puts into the record how well it is known what each probe gains on the best one of the layers
-/// before: a standard error on the same samples, which probes of other ones do not have.
+/// Puts into the record the standard error of what each probe gains on the best one of the layers
+/// before, on the same samples; probes tried on different samples have none.
 inline void add_probe_errors(EpochRecord& record, const std::vector<LayerReport>& reports) {
   const PlainMode plain;
   const auto value = [](LayerRecord& layer, const char* stat) -> Value* {
@@ -229,7 +229,7 @@ inline void review_epoch(const EpochRecord& record, const std::vector<LayerRepor
                      return it.samples > 0 &&
                             has_few_points(static_cast<double>(it.samples), it.width);
                    }),
-      "fewer than 10 data points a dimension (n data points cannot show more than n - 1 "
+      "fewer than 10 data points per dimension (n data points cannot show more than n - 1 "
       "directions), so that saturation may come out too low");
 
   review_missing_layers(record, reports, problems);

@@ -49,7 +49,7 @@ inline void review_ignored_names(const std::vector<FoundLayer>& found,
     }
     problems.tell_once(
         "ignore " + name,
-        fmt::format("ignore_layer_names holds \"{}\", and no layer is called so", name));
+        fmt::format("ignore_layer_names holds \"{}\", but no layer has that name", name));
   }
 }
 

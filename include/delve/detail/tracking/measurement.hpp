@@ -24,10 +24,10 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// Below, float64 is quick enough, and a float32 solve that leaves a doubt wasted.
+/// Below this width float64 is quick enough, and a float32 solve that leaves a doubt is wasted.
 constexpr std::int64_t kWidthWorthFloat32 = 1024;
 
-/// The same of leading eigenvalues alone.
+/// The same for leading eigenvalues alone.
 constexpr std::int64_t kWidthWorthLeading = 512;
 
 /// Data points (m, d), centred, on the two leading eigenvectors of Σ; (m, 1) where d is 1.
@@ -81,7 +81,7 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, CovarianceSh
   if (settings.need(Need::Covariance)) sigma = to_eigen(matrix);
   if (settings.need(Need::Embedding)) {
     const at::Tensor rows =
-        stream.sample.rows();  // undefined where rank 0, whose they are, had none
+        stream.sample.rows();  // undefined where rank 0, whose rows they are, had none
     if (rows.defined()) embedding = embedded(rows, covariance.mean(), matrix);
   }
   if (settings.has_drift()) {
@@ -102,7 +102,7 @@ void measure(Stream<Scalar>& stream, const ProbeMeasurement& probe, CovarianceSh
     read_off(layer, settings.statistics(), record, failed);
   };
 
-  // Of a constant the sums are exactly zero, which needs no solver.
+  // For constant data Σ is exactly zero, which needs no solver.
   if (trace == 0) {
     read(Spectrum(Eigen::VectorXd::Zero(matrix.size(0)), covariance.width()));
     return;

@@ -13,7 +13,7 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// What the program says of the forwards of a tracker's layers, over what the modules say
+/// What the program says of the forwards of a tracker's layers; overrides what the modules say
 /// themselves. Thread-safe.
 struct ModeSwitches {
   std::atomic<int> evaluating{0};  ///< guards that count for all threads

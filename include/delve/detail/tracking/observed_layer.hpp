@@ -93,7 +93,7 @@ struct Observation {
       problems.tell_once(
           "drift",
           "drift compares an epoch with the one before, which reset_covariance(false) "
-          "does not tell apart: its values are missing");
+          "does not separate: its values are missing");
     }
     if (!settings.widened_for_threshold()) return;
     problems.tell_once("products",
@@ -126,9 +126,9 @@ inline bool is_recorded(std::int64_t call, Mode mode, const CheckLayerSatOptions
   return bits % static_cast<std::uint64_t>(interval) == static_cast<std::uint64_t>(place);
 }
 
-/// Which of the two halves of a training a forward that is recorded belongs to: of each two that
-/// follow one another, one to each, drawn as is_recorded() does, so that what alternates within a
-/// step (real and fake) does not part them.
+/// Whether a recorded forward belongs to the second half of a training: of every two in a row, one
+/// goes to each half, drawn as in is_recorded(), so that the halves do not differ in what
+/// alternates within a step (real and fake).
 inline bool is_of_second_half(std::int64_t call, Mode mode, const CheckLayerSatOptions& options) {
   const auto taken = static_cast<std::uint64_t>(call / options.log_interval());
   const std::uint64_t seed = options.sample_seed() + fnv1a("half") + fnv1a(to_string(mode));
@@ -192,7 +192,7 @@ class ObservedLayer {
  public:
   ObservedLayer(const FoundLayer& layer, std::shared_ptr<Observation> observation);
 
-  /// A part of a layer that may run by itself: it shows once it did.
+  /// A part of a layer that may run by itself: it is shown once it did.
   ObservedLayer(const FoundLayer& whole, std::string_view suffix,
                 std::shared_ptr<Observation> observation);
 
@@ -214,7 +214,7 @@ class ObservedLayer {
   [[nodiscard]] std::optional<std::int64_t> order() const;
 
   /// The forward hook: takes the output in. Never throws. Does not wait for the device, unless
-  /// another one was requested.
+  /// another device was requested.
   void take(const ForwardCall& call) noexcept;
 
   /// The same for an output that no module gave.
@@ -235,8 +235,8 @@ class ObservedLayer {
     ProbeFaults probe_faults;
   };
 
-  /// Ends the epoch: takes all data since the covariance was last reset, or a copy of it where it
-  /// is not to be. What forwards in other threads bring meanwhile is the next epoch's. Does not
+  /// Ends the epoch: takes all data since the covariance was last reset, or a copy where it is
+  /// not to be reset. What forwards in other threads bring meanwhile is the next epoch's. Does not
   /// wait for the device.
   [[nodiscard]] EpochData end_epoch();
 
@@ -244,7 +244,7 @@ class ObservedLayer {
   /// Waits for the device. Never throws: what cannot be computed is missing, and reported.
   [[nodiscard]] LayerReport report(EpochData data);
 
-  /// Notes that it ran, where that is known of other processes alone: a part then shows.
+  /// Notes that it ran, where only other processes know that: a part is then shown.
   void note_called();
 
   /// What its probe has summed in this epoch. Needs one. Waits for the device.
@@ -259,7 +259,7 @@ class ObservedLayer {
   /// The memory that its data takes, in bytes.
   [[nodiscard]] std::int64_t bytes() const;
 
-  /// One without data, as this layer's are.
+  /// A stream without data, made like this layer's own.
   [[nodiscard]] Stream<Scalar> new_stream() const;
 
   /// How its outputs are to be read.
@@ -269,7 +269,7 @@ class ObservedLayer {
   template <typename Archive>
   void state(Archive& archive);
 
-  /// Goes on from where another layer of the same tracker is, which must be of no further use.
+  /// Continues from another layer of the same tracker, which must not be used any more.
   void take_over(ObservedLayer& other);
 
  private:
@@ -529,7 +529,7 @@ template <typename Archive>
 void ObservedLayer<Scalar>::state(Archive& archive) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const PlainMode plain;
-  // What is read of streams and of the probe must be made by this layer's settings first.
+  // Streams and the probe must be made by this layer's settings before they are read.
   const std::size_t count = archive.length(streams_.size());
   for (std::size_t i = 0; i < count; ++i) {
     Mode mode = Archive::kReads ? Mode() : streams_[i].first;

@@ -18,7 +18,7 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// The options that decide what numbers are, as text: a name and a value each.
+/// The options that the numbers depend on, as text: a name and a value each.
 inline std::vector<std::pair<std::string, std::string>> options_text(const Settings& settings) {
   const CheckLayerSatOptions& options = settings.options();
   const auto yes_no = [](bool value) { return std::string(value ? "yes" : "no"); };
@@ -46,6 +46,10 @@ inline std::vector<std::pair<std::string, std::string>> options_text(const Setti
        one_of(options.conv_method(), {"Channelwise", "Mean", "Max", "Median", "Flatten"})},
       {"timeseries_method",
        one_of(options.timeseries_method(), {"LastTimestep", "Timestepwise", "EveryTimestep"})},
+      {"interpolation_strategy",
+       options.interpolation_strategy()
+           ? one_of(*options.interpolation_strategy(), {"Nearest", "Bilinear", "Bicubic", "Area"})
+           : std::string("none")},
       {"interpolation_downsampling", options.interpolation_strategy()
                                          ? fmt::to_string(options.interpolation_downsampling())
                                          : std::string("none")},

@@ -22,7 +22,7 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// Of many names, how many a message has.
+/// How many of many names a message lists.
 constexpr std::size_t kNamesHeard = 3;
 
 /// The one place for all that went wrong and did not stop the training. Each problem is reported
@@ -31,7 +31,7 @@ class Problems {
  public:
   using Handler = std::function<void(std::string_view)>;
 
-  /// @param handler receives each problem; where it is empty, stderr is
+  /// @param handler receives each problem; where it is empty, stderr does
   explicit Problems(Handler handler) : handler_(std::move(handler)) {}
 
   /// The handler is called with no lock held, and may use the tracker. What it throws is dropped.

@@ -21,7 +21,7 @@ class RandomRows {
   RandomRows(double rate, std::uint64_t seed)
       : rate_(rate), generator_(at::detail::createCPUGenerator(seed)) {}
 
-  /// Stratified: one row of each 1/rate that follow one another, at a place of its own, so that
+  /// Stratified: one row of every 1/rate consecutive ones, at a place drawn by itself, so that
   /// each is taken with probability `rate` and no pattern in the rows meets one in the choice.
   /// Does not wait for the device.
   /// @param rows (n, d) or (b, n, d)

@@ -15,8 +15,8 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// Some of the rows of a stream of batches, spread evenly over all of it: so many of each batch,
-/// then of each second one, of each fourth one, and so on. At most kBatches · kRowsPerBatch of
+/// Some of the rows of a stream of batches, spread evenly over all of it: some of every batch,
+/// later of every second one, of every fourth one, and so on. At most kBatches · kRowsPerBatch of
 /// them, on their device. add() never waits for it. Not thread-safe.
 class RowSample {
  public:

@@ -35,7 +35,7 @@ inline void require(bool holds, std::string_view option, std::string_view value,
   require(holds, kOptionsName, option, value, valid);
 }
 
-/// Whether two statistics would give one value of one layer under the same name.
+/// Whether two statistics would give values of one layer under the same name.
 inline bool collide(const Statistic& a, const Statistic& b) {
   return a.quantity == b.quantity && (!a.only || !b.only || a.only == b.only);
 }
@@ -80,7 +80,7 @@ inline std::optional<double> threshold_of(const Statistic& statistic, double sat
   return own ? own->threshold : sat_threshold;
 }
 
-/// Whether a statistic has a threshold so near to 1 that float32 products would decide.
+/// Whether a statistic has a threshold so near to 1 that rounding of float32 products decides.
 inline bool is_near_one(const Statistic& statistic, double sat_threshold) {
   return 1 - threshold_of(statistic, sat_threshold).value_or(0) < 1e-5;
 }
@@ -150,7 +150,7 @@ inline void check_device(const CheckLayerSatOptions& options) {
           "one that this LibTorch can keep float64 numbers on, or unset");
 }
 
-/// @throws std::invalid_argument where probes are requested without what they foresee, or the other
+/// @throws std::invalid_argument where probes are requested without what they predict, or the other
 ///   way round
 inline void check_probes(const CheckLayerSatOptions& options,
                          const std::vector<Statistic>& statistics) {
@@ -204,7 +204,7 @@ inline void check_ranges(const CheckLayerSatOptions& options) {
     require(options.sample_rate() == 1, "points_per_dimension", points,
             "unset where sample_rate is below 1");
     require(options.reset_covariance(), "points_per_dimension", points,
-            "unset where reset_covariance is false, for epochs of fewer points would weigh less");
+            "unset where reset_covariance is false, since epochs of fewer points would weigh less");
   }
   check_choices(options);
   check_device(options);
@@ -245,7 +245,7 @@ class Settings {
   [[nodiscard]] const FeatureOptions& features() const { return features_; }
   [[nodiscard]] Products products() const { return products_; }
 
-  /// Whether products are formed in float64 for a threshold alone, which is_near_one().
+  /// Whether products are formed in float64 only for a threshold that is_near_one().
   [[nodiscard]] bool widened_for_threshold() const {
     return is_near_one_ && !options_.products() && !need(Need::SmallEigenvalues);
   }
@@ -260,12 +260,12 @@ class Settings {
   /// requested to be read off them; unset where these need all eigenvalues.
   [[nodiscard]] std::optional<double> leading_share() const { return leading_share_; }
 
-  /// need(Need::Probe), which every forward asks.
+  /// need(Need::Probe), kept because every forward needs it.
   [[nodiscard]] bool has_probes() const { return has_probes_; }
   /// Needs has_probes().
   [[nodiscard]] const ProbeOptions& probe() const { return probe_; }
 
-  /// Whether an epoch is compared with the one before: where sums go on, there is none.
+  /// Whether an epoch is compared with the one before: where sums are not reset, there is none.
   [[nodiscard]] bool has_drift() const { return has_drift_; }
 
   /// Whether one of the statistics requested bears this name.
@@ -274,7 +274,7 @@ class Settings {
                        [&](const Statistic& statistic) { return statistic.name == name; });
   }
 
-  /// need(Need::Embedding), which every forward asks.
+  /// need(Need::Embedding), kept because every forward needs it.
   [[nodiscard]] bool keeps_sample() const { return keeps_sample_; }
 
  private:

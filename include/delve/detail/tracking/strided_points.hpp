@@ -64,7 +64,7 @@ struct PointCount {
   }
 };
 
-/// The stride by which an epoch like this one gives at most so many points a dimension. It shares
+/// The stride by which an epoch like this one gives at most so many points per dimension. It shares
 /// no factor with the number of positions, so that it meets all columns and all lines of a map:
 /// 32 would meet one column of a map of 32. Where one position a sample is still too many, samples
 /// are left out as well.
@@ -83,14 +83,14 @@ inline PointStride stride_for(const PointCount& epoch, std::int64_t points_per_d
   return {1, coprime};
 }
 
-/// The points of one layer in one mode that are taken to have about so many a dimension of an
-/// epoch. The first epoch gives all, since how many there are shows at its end only, and a stride
-/// chosen meanwhile would weight the network as it was before. Not thread-safe.
+/// Takes points of one layer in one mode, about so many per dimension in an epoch. The first epoch
+/// gives all, since their number is known at its end only, and a stride chosen during it would give
+/// more weight to the network as it was before. Not thread-safe.
 class StridedPoints {
  public:
   /// The points of a forward that are taken: (n, d) or (b, n, d), maybe none. A view.
-  /// @param bits of the forward, random: an offset that moved on by one a forward would give a
-  ///   layer that is called twice a step every second position alone
+  /// @param bits of the forward, random: an offset that grew by one per forward would give a
+  ///   layer that is called twice per step only every second position
   [[nodiscard]] at::Tensor pick(const at::Tensor& rows, std::uint64_t bits) {
     seen_.add(rows);
     if (takes_all()) return rows;

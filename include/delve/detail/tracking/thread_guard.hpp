@@ -11,8 +11,8 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// What the guards of this thread say, the innermost last. What a guard that was destroyed in
-/// another thread said is null there, and dropped with the next look.
+/// What the guards of this thread say, the innermost last. The entry of a guard that was
+/// destroyed in another thread is null, and dropped at the next look.
 template <typename Entry>
 DELVE_SHARED std::vector<std::weak_ptr<const Entry>>& thread_entries() {
   thread_local std::vector<std::weak_ptr<const Entry>> entries;
@@ -20,7 +20,7 @@ DELVE_SHARED std::vector<std::weak_ptr<const Entry>>& thread_entries() {
 }
 
 /// Says something of a tracker in this thread, until it is destroyed. An Entry has the Owner whose
-/// guard it is, and that an atomic `in_threads`: how many guards of any thread it has.
+/// guard it is, and the Owner an atomic `in_threads`: how many guards it has in all threads.
 template <typename Entry>
 class ThreadGuard {
  public:

@@ -17,9 +17,9 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// Finds receptive fields while a network trains. Thread-safe. What does it is in
-/// fields/training_fields.hpp, and made known by receptive_field.hpp: a tracker without them need
-/// not include it.
+/// Finds receptive fields while a network trains. Thread-safe. What does so is in
+/// fields/training_fields.hpp, and registered by receptive_field.hpp: a program without receptive
+/// fields need not include that.
 class TrainingFieldsBase {
  public:
   TrainingFieldsBase() = default;
@@ -36,7 +36,7 @@ class TrainingFieldsBase {
                          const ModuleView& module, const ForwardCall& call) noexcept = 0;
 
   /// Ends what is being watched.
-  /// @return the rows that came since the last call, of each size of input once
+  /// @return the rows that came since the last call, once for each size of input
   virtual std::vector<LayerField> take_news() = 0;
 
   /// Whether any layer ever had an input with positions.

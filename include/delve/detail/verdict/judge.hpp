@@ -20,11 +20,11 @@ namespace delve {
 inline namespace DELVE_ABI {
 namespace detail {
 
-/// What decides. A tail's saturation is "low" by Richter et al., arXiv 2106.12307, section 3, where
+/// What decides. A tail's saturation is "low" as in Richter et al., arXiv 2106.12307, section 3:
 /// such layers have a small part of that of the others; the numbers are ours, the same everywhere.
 constexpr double kLowShare = 0.5;       ///< of the median of the layers before
 constexpr double kErrors = 2;           ///< standard errors that a gain must exceed
-constexpr double kLargestError = 0.01;  ///< else a probe says nothing
+constexpr double kLargestError = 0.01;  ///< of a gain; above it a probe says nothing
 
 inline double median_of(std::vector<double> numbers) {
   if (numbers.empty()) return missing_value();
@@ -58,7 +58,7 @@ inline double points_of(const LayerRecord& layer) {
 /// A verdict, without its sentences, and what these need besides.
 struct Judgement {
   Verdict verdict;
-  Mode mode = Mode::Train;              ///< whose saturation it is by
+  Mode mode = Mode::Train;              ///< whose saturation is judged
   std::vector<std::string> apart;       ///< the last layers, which are not judged
   std::vector<std::string> few_points;  ///< those whose saturation does not count
   bool points_are_known = true;         ///< of all layers
@@ -91,7 +91,7 @@ class Judge {
                  return field.is_border || field.layer != judgement_.verdict.judged[place].layer;
                });
       };
-      // Between two of them a shortcut has a path of its own, and nothing new to see either.
+      // A layer between two of them, on a shortcut's own path, has nothing new to see either.
       are_behind_border_.push_back(is_border(i) || (i > 0 && is_border(i - 1) && is_border(i + 1)));
     }
   }
@@ -148,7 +148,7 @@ class Judge {
     }
   }
 
-  /// Whether a layer's output still has positions that see only a part of the input by a path.
+  /// Whether a layer's output still has positions that see only a part of the input on some path.
   [[nodiscard]] bool is_map(const std::string& layer) const {
     const LayerField* field = find_field(fields_, layer);
     return field != nullptr && field->is_map;
@@ -182,7 +182,7 @@ class Judge {
   }
 
   /// The standard error of a layer's gain on the best one before `first`: where the best one before
-  /// it comes later, both errors together, which is an upper bound (Minkowski's inequality).
+  /// the layer is not before `first`, the sum of errors, an upper bound (Minkowski's inequality).
   [[nodiscard]] double gain_error(std::size_t layer, std::size_t first) const {
     double error = 0;
     for (std::size_t at = layer; at >= first; at = references_[at]) {
@@ -222,7 +222,7 @@ class Judge {
     }
   }
 
-  /// Where the longest run at the end begins for each layer of which so much evidence speaks.
+  /// Where the longest run at the end begins whose layers each have `least` kinds of evidence.
   std::optional<std::size_t> longest_run(int least) {
     std::vector<JudgedLayer>& layers = judgement_.verdict.judged;
     for (std::size_t first = kLeastBefore; first < layers.size(); ++first) {

@@ -94,7 +94,7 @@ class VerdictText {
     return found;
   }
 
-  /// "", where it is so of all layers; else "of a, b and 2 more: ".
+  /// "" where these are all layers of the tail; else " (a, b and 2 more)".
   [[nodiscard]] std::string of_which(const std::vector<const JudgedLayer*>& layers) const {
     if (layers.size() == judgement_.verdict.layers.size()) return "";
     std::vector<std::string> names;
@@ -134,7 +134,7 @@ class VerdictText {
       }
       constexpr double points = 100;
       say.push_back(fmt::format(
-          "Nothing gained by probes{}: at best {:+.2f} ± {:.2f} points of accuracy on the best "
+          "Nothing gained by probes{}: at best {:+.2f} ± {:.2f} points of accuracy over the best "
           "layer before ({:.1f} %).",
           of_which(useless), points * (best->probe - judgement_.best), points * best->gain_error,
           points * judgement_.best));
@@ -149,7 +149,7 @@ class VerdictText {
     }
     const bool has_border = !those_with(&JudgedLayer::behind_border).empty();
     if (has_border) {
-      // A table has no kernels, and so no size that leaves no border layer.
+      // A table has no kernels, so no size without border layers can be found.
       const bool has_kernels = std::any_of(fields_.begin(), fields_.end(),
                                            [](const LayerField& it) { return !it.kind.empty(); });
       if (has_kernels) {
@@ -160,7 +160,7 @@ class VerdictText {
       }
       say_downsampling();
     }
-    say.push_back(fmt::format("{} {} out: a head in the place of {} should do as well, for less.",
+    say.push_back(fmt::format("{} {} out: a head instead of {} should do as well, for less.",
                               has_border ? "Or leave" : "Leave",
                               judgement_.verdict.layers.size() == 1 ? "it" : "them",
                               range_text(judgement_.verdict.layers)));
@@ -202,8 +202,8 @@ class VerdictText {
     }
     if (places.empty()) return;
     say.push_back(
-        fmt::format("Or keep the input and downsample less: the first strides or pools are of {}; "
-                    "receptive_fields(model, input) says which of them suffice.",
+        fmt::format("Or keep the input and downsample less: the first strides or pools are those "
+                    "of {}; advise(receptive_fields(model, input)) says which suffice.",
                     fmt::join(places, " and ")));
   }
 
@@ -224,20 +224,19 @@ class VerdictText {
     }
     if (!judgement_.few_points.empty()) {
       say.push_back(fmt::format(
-          "Not by the saturation of {}: fewer than {} data points a dimension, so that it may be "
+          "Not by the saturation of {}: fewer than {} data points per dimension, so that it may be "
           "too low.",
           first_of(judgement_.few_points, 3), kSamplesPerDimension));
     }
     if (!judgement_.points_are_known) {
       say.push_back(
-          "How many data points a dimension saturation rests on is not known here; fewer than 10 "
-          "make it too low.");
+          "It is not known here how many data points per dimension there were; fewer than 10 make "
+          "saturation too low.");
     }
     if (fields_.empty()) {
       say.push_back(
           "Not by receptive fields: there are none. CheckLayerSatOptions::receptive_field(true) "
-          "and "
-          "delve/receptive_field.hpp have them watched, where the input has positions.");
+          "and delve/receptive_field.hpp provide them, where the input has positions.");
     }
     say_limits_of_probes();
   }
@@ -269,7 +268,7 @@ class VerdictText {
   const std::vector<StrideRemoval>& removals_;
 };
 
-/// Three lines: what is said, by what, and what to try, or what it does not rest on.
+/// Three lines: the verdict, its evidence, and what to try, or else its limits.
 inline std::string text_of(const Verdict& verdict) {
   std::string text = one_line(verdict.sentence) + '\n';
   const auto line = [&](std::string_view title, const std::vector<std::string>& sentences) {

@@ -23,7 +23,7 @@ inline Trace first(const TracedCall& call, std::size_t output) {
   return detail::elementwise({call.trace(0)}, call.outputs[output].sizes(), call.full_name());
 }
 
-/// where(condition, a, b); of a condition alone it finds places.
+/// where(condition, a, b); with a condition alone it finds places.
 inline Trace where(const TracedCall& call, std::size_t output) {
   if (call.arguments.size() < 2) return call.unknown(call.outputs[output]);
   return elementwise(call, output);
@@ -34,7 +34,7 @@ inline Trace copy(const TracedCall& call, std::size_t output) {
   return detail::elementwise({call.trace(1)}, call.outputs[output].sizes(), call.full_name());
 }
 
-/// The same as first(); it divides by a statistic of more than one position, which is not counted.
+/// The same as first(). Not counted: it divides by a statistic of more than one position.
 inline Trace normalised(const TracedCall& call, std::size_t output) {
   Trace trace = first(call, output);
   trace.notes.insert("statistics of " + call.name + " not counted");

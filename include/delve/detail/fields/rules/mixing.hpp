@@ -37,12 +37,12 @@ inline Trace glu(const TracedCall& call, std::size_t output) {
   return trace;
 }
 
-/// A sum, mean or maximum over axes: argument 1 has them, and all are meant where it is none.
+/// A sum, mean or maximum over axes: argument 1 names them; where it is none, all are meant.
 inline Trace reduction(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
   if (call.argument(1).isTensor()) return elementwise(call, output);  // max(a, b)
   Trace trace = *call.trace(0);
-  std::vector<std::int64_t> places;  // where nothing is left, the number may be a type
+  std::vector<std::int64_t> places;  // where no axis is left, argument 1 may be a type
   for (const std::int64_t place : call.numbers(1)) {
     if (result.dim() > 0) places.push_back(wrapped(place, trace.rank()));
   }
@@ -71,8 +71,8 @@ inline Trace norm(const TracedCall& call, std::size_t output) {
 }
 
 /// lstm, gru, rnn_tanh, rnn_relu (input, states, weights, biases?, layers, dropout, training,
-/// bidirectional, batch_first): along the series all is seen. The second form, of a packed series,
-/// has lost which row is when.
+/// bidirectional, batch_first): each step sees the whole series. The second form, of a packed
+/// series, no longer knows the time of each row.
 inline Trace recurrent(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
   if (call.trace(0)->rank() < 2) return call.unknown(result);

@@ -57,7 +57,7 @@ inline Trace matmul(const TracedCall& call, std::size_t output) {
   return product_of(call, output, 0, 1);
 }
 
-/// What is added to a product, and the product.
+/// The sum of a product and what is added to it.
 inline Trace add_product(const TracedCall& call, std::size_t output) {
   if (call.trace(1) == nullptr && call.trace(2) == nullptr) return elementwise(call, output);
   Trace sum = product_of(call, output, 1, 2);

@@ -42,7 +42,7 @@ inline Trace permute(const TracedCall& call, std::size_t /*output*/) {
 inline Trace transpose(const TracedCall& call, std::size_t /*output*/) {
   Trace trace = *call.trace(0);
   if (trace.rank() < 2) return trace;
-  const bool is_named = call.arguments.size() >= 3;  // t, mT have no more than the tensor
+  const bool is_named = call.arguments.size() >= 3;  // t and mT take only the tensor
   const std::int64_t a = wrapped(is_named ? call.number(1, 0) : -2, trace.rank());
   const std::int64_t b = wrapped(is_named ? call.number(2, 0) : -1, trace.rank());
   std::swap(trace.dim(a), trace.dim(b));
@@ -213,8 +213,8 @@ inline Trace cat(const TracedCall& call, std::size_t output) {
   return detail::elementwise(all, result.sizes(), call.full_name());
 }
 
-/// stack(tensors, dim): a new axis. Where its entries see different places, it is one of positions
-/// that were taken apart.
+/// stack(tensors, dim): a new axis. Where its entries see different places, it consists of
+/// positions that were taken apart.
 inline Trace stack(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
   const std::int64_t place = wrapped(call.number(1, 0), result.dim());

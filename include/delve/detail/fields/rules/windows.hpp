@@ -39,7 +39,7 @@ inline Trace convolve(const TracedCall& call, std::size_t output, bool is_transp
     const std::int64_t kernel = weight.size(static_cast<std::int64_t>(i) + 2);
     const std::int64_t place = channels + 1 + static_cast<std::int64_t>(i);
     std::int64_t padding = paddings[i];
-    if (call.argument(4).isString()) {  // of an odd total "same" puts the lesser part in front
+    if (call.argument(4).isString()) {  // of an odd total, "same" puts the smaller part in front
       padding = call.argument(4).toStringRef() == "same" ? dilations[i] * (kernel - 1) / 2 : 0;
     }
     read_along(trace, place,
@@ -111,7 +111,7 @@ Trace adaptive_pool(const TracedCall& call, std::size_t output) {
   return trace;
 }
 
-/// Where the sizes of an interpolation lie among the arguments differs; where its scales do not:
+/// The place of an interpolation's sizes among the arguments differs. That of its scales does not:
 /// behind all else, or in a list of their own.
 inline Ratio step_of(const TracedCall& call, std::size_t axis, std::size_t count,
                      std::int64_t before, std::int64_t behind, bool& is_known) {
@@ -129,7 +129,7 @@ inline Ratio step_of(const TracedCall& call, std::size_t axis, std::size_t count
   return step.value_or(Ratio{1, 1});
 }
 
-/// @param taps 1, 2 or 4 inputs an output
+/// @param taps 1, 2 or 4 inputs per output
 /// @param has_corners whether argument 2 is align_corners
 inline Trace interpolate(const TracedCall& call, std::size_t output, std::size_t count, int taps,
                          Alignment alignment, bool has_corners) {
@@ -195,8 +195,8 @@ inline Trace pixel_shuffle(const TracedCall& call, std::size_t output) {
   return trace;
 }
 
-/// max_unpool2d(input, indices, output_size, …): each number goes back to one of the places that it
-/// was the largest of. Only where windows did not overlap, so that the sizes divide.
+/// max_unpool2d(input, indices, output_size, …): each number goes back to one of the places of
+/// which it was the largest. Known only where windows did not overlap, so that the sizes divide.
 template <std::size_t Count>
 Trace unpool(const TracedCall& call, std::size_t output) {
   const at::Tensor& result = call.outputs[output];
