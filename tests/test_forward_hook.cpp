@@ -840,49 +840,67 @@ TEST_CASE("Other observers see all operators, those within layers and backward, 
   CHECK(reported() == before);
 }
 
-TEST_CASE("LibTorch is silent within layers, and not after them", "[hook][silence]") {
+TEST_CASE("LibTorch is silent within layers under trackers alone, and not after them",
+          "[hook][silence]") {
   torch::manual_seed(32);
   nn::Linear linear(3, 2);
-  std::vector<bool> enabled;
-  auto handle = register_forward_hook(
-      linear, [&](const ForwardCall&) { enabled.push_back(at::isRecordFunctionEnabled()); });
   const auto is_enabled = [] { return at::isRecordFunctionEnabled(); };
-
-  linear->forward(torch::randn({5, 3}));
-  CHECK(enabled == std::vector<bool>{false});
+  std::vector<bool> enabled;
+  const auto note = [&](const ForwardCall&) { enabled.push_back(is_enabled()); };
+  const auto run = [&](std::int64_t inputs = 3) {
+    enabled.clear();
+    linear->forward(torch::randn({5, inputs}));
+    return enabled;
+  };
+  auto tracker = delve::detail::register_forward_hook_of_kind(
+      linear, *delve::layer_kind_of(linear), note, delve::detail::HookCode::Tracker);
+  CHECK(run() == std::vector<bool>{false});
   CHECK(is_enabled());
   {
-    const Reports others({at::RecordScope::FUNCTION});
-    linear->forward(torch::randn({5, 3}));
+    INFO("somebody else listens");
+    const Reports others({at::RecordScope::FUNCTION}, GENERATE(false, true));
+    CHECK(run() == std::vector<bool>{true});
   }
-  CHECK(enabled == std::vector<bool>{false, true});
-  CHECK(is_enabled());
+  {
+    const Reports others({at::RecordScope::USER_SCOPE});  // in this thread: of whatever scope
+    CHECK(run() == std::vector<bool>{true});
+  }
 
   INFO("what throws");
-  CHECK_THROWS(linear->forward(torch::randn({5, 4})));
+  CHECK_THROWS(run(4));
   CHECK(is_enabled());
-  auto throws = register_forward_hook(
-      linear, [](const ForwardCall&) { throw std::runtime_error("on purpose"); });
-  linear->forward(torch::randn({5, 3}));
+  auto throws = delve::detail::register_forward_hook_of_kind(
+      linear, *delve::layer_kind_of(linear),
+      [](const ForwardCall&) { throw std::runtime_error("on purpose"); },
+      delve::detail::HookCode::Tracker);
+  CHECK(run() == std::vector<bool>{false});
   CHECK(is_enabled());
+  throws.remove();
 
-  INFO("a step of backward");
-  const torch::Tensor x = torch::randn({3}, torch::requires_grad());
-  Copy::apply(x).sum().backward();
-  CHECK_FALSE(Copy::was_enabled());
+  INFO("a hook of the program's, which may want to see what it runs, or to hide it");
+  auto program = register_forward_hook(linear, note);
+  CHECK(run() == std::vector<bool>{true, true});
+  std::optional<at::RecordFunctionGuard> hidden;
+  auto hides = register_forward_hook(linear, [&](const ForwardCall&) { hidden.emplace(false); });
+  CHECK(run() == std::vector<bool>{true, true});
+  CHECK_FALSE(is_enabled());
+  hidden.reset();
   CHECK(is_enabled());
-  {
-    const Reports others({at::RecordScope::USER_SCOPE});
-    Copy::apply(x).sum().backward();
-  }
+  program.remove();
+  hides.remove();
+
+  INFO("a step of backward that the program wrote");
+  Copy::was_enabled() = false;
+  Copy::apply(torch::randn({3}, torch::requires_grad())).sum().backward();
   CHECK(Copy::was_enabled());
+  linear->forward(torch::randn({5, 3})).sum().backward();
+  CHECK(is_enabled());
 
   INFO("the last hook goes within a forward");
+  tracker.remove();
   std::optional<delve::RemovableHandle> last;
   nn::Linear other(3, 2);
   last = register_forward_hook(other, [&](const ForwardCall&) { last->remove(); });
-  handle.remove();
-  throws.remove();
   other->forward(torch::randn({5, 3}));
   CHECK(is_enabled());
   CHECK_FALSE(at::hasGlobalCallbacks());

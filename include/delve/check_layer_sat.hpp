@@ -719,15 +719,19 @@ void CheckLayerSat<Scalar>::hook(const std::shared_ptr<Layer>& layer, const Modu
       if (fields) layer->show(call, *fields);
       layer->take(call);
     };
-    hooks_.emplace_back(layer, register_forward_hook(module, take));
+    hooks_.emplace_back(layer,
+                        detail::register_forward_hook_of_kind(module, *layer_kind_of(module), take,
+                                                              detail::HookCode::Tracker));
     return;
   }
   for (const LayerPart& part : *layer_kind_of(module)->parts) {
     if (part.suffix != layer->part()) continue;
     hooks_.emplace_back(layer, detail::register_forward_hook_of_kind(
-                                   module, *part.kind, [layer, &part](const ForwardCall& call) {
+                                   module, *part.kind,
+                                   [layer, &part](const ForwardCall& call) {
                                      layer->take(detail::share_of(call, part));
-                                   }));
+                                   },
+                                   detail::HookCode::Tracker));
   }
 }
 

@@ -121,6 +121,11 @@ struct RitzPairs {
   [[nodiscard]] std::int64_t count() const { return theta.size(); }
 };
 
+/// What a Cholesky factor says; nothing where there is none.
+struct FactorProof {
+  std::optional<ApproximateEigenvalues> found;
+};
+
 /// Whether Ritz values are a covariance's leading eigenvalues, and decide how many of these explain
 /// a share of its variance. See proven_leading_eigenvalues().
 class LeadingProof {
@@ -129,10 +134,14 @@ class LeadingProof {
       : matrix_(matrix),
         share_(share),
         width_(matrix.size(0)),
-        norm_(matrix.norm().item<double>()),
+        // By rows first: no square is lost in a long sum.
+        norm_(matrix.norm(2, 1).norm().item<double>()),
         total_(matrix.trace().item<double>()) {}
 
-  [[nodiscard]] bool is_possible() const { return std::isfinite(norm_) && total_ > 0; }
+  /// Squares of smaller numbers would underflow.
+  [[nodiscard]] bool is_possible() const {
+    return std::isfinite(norm_) && norm_ > 1e-140 && total_ > 0;
+  }
 
   /// How many eigenvalues it takes at least: by Cauchy and Schwarz the k leading ones sum up to
   /// √k · ‖A‖ at most.
@@ -165,7 +174,7 @@ class LeadingProof {
   /// No eigenvalue of B but the first so many is larger: the root of the sum of their squares.
   [[nodiscard]] double rest(const Eigen::VectorXd& theta, std::int64_t kept) const {
     const double squares = norm_ * norm_ - theta.head(kept).squaredNorm();
-    return std::sqrt(std::max(0., squares) + rounding() * norm_);
+    return std::sqrt(std::max(0., squares) + 4 * rounding() * norm_);
   }
 
   /// The proof by what is left of ‖A‖: of the first count, by these and as many more as it takes.
@@ -179,8 +188,9 @@ class LeadingProof {
 
   /// The proof by a Cholesky factor, of those before the widest gap, where the block tells best
   /// what follows.
-  [[nodiscard]] std::optional<ApproximateEigenvalues> by_factor(const RitzPairs& pairs,
-                                                                std::int64_t count) const {
+  /// @return unset where it is too early to try
+  [[nodiscard]] std::optional<FactorProof> by_factor(const RitzPairs& pairs,
+                                                     std::int64_t count) const {
     const Eigen::VectorXd& theta = pairs.theta;
     std::int64_t end = count - 1;
     for (std::int64_t i = count; i + 1 < pairs.count(); ++i) {
@@ -191,9 +201,10 @@ class LeadingProof {
     const double slack = (width + 1) * kUnit * width * limit + rounding();
     if (!(theta[end] - limit > slack)) return std::nullopt;
     auto found = decided(pairs, count, end + 1, error_of(pairs, end + 1));
-    const bool is_proven = found && are_leading(matrix_, pairs.vectors.narrow(1, 0, end + 1),
-                                                pairs.values.narrow(0, 0, end + 1), limit);
-    return is_proven ? found : std::nullopt;
+    if (!found) return std::nullopt;
+    const bool is_proven = are_leading(matrix_, pairs.vectors.narrow(1, 0, end + 1),
+                                       pairs.values.narrow(0, 0, end + 1), limit);
+    return FactorProof{is_proven ? std::move(found) : std::nullopt};
   }
 
  private:
@@ -286,12 +297,13 @@ inline std::optional<ApproximateEigenvalues> proven_leading_eigenvalues(const at
       // may, they are cheaper than a factor.
       const double limit = pairs.theta[count - 1];
       const double rest = proof.rest(pairs.theta, pairs.count());
-      if (rest <= limit) continue;
+      if (rest <= limit && block.size(1) <= columns_left) continue;
       if (rest <= 2 * limit && 6 * pairs.count() <= columns_left) {
         if (step > 0) widen();
         continue;
       }
-      if (auto found = proof.by_factor(pairs, count)) return found;
+      // One factor is all that there is time for.
+      if (auto tried = proof.by_factor(pairs, count)) return std::move(tried->found);
     }
     return std::nullopt;
   } catch (const c10::Error&) {

@@ -58,8 +58,9 @@ namespace detail {
 
 /// The same as register_forward_hook(), for forwards of this kind alone.
 inline RemovableHandle register_forward_hook_of_kind(const ModuleView& module,
-                                                     const LayerKind& kind, ForwardHook hook) {
-  auto target = std::make_shared<HookTarget>(module, kind, std::move(hook));
+                                                     const LayerKind& kind, ForwardHook hook,
+                                                     HookCode code = HookCode::Program) {
+  auto target = std::make_shared<HookTarget>(module, kind, std::move(hook), code);
   hook_registry().add(target);
   return RemovableHandle(std::move(target));
 }

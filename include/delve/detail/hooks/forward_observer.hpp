@@ -57,8 +57,8 @@ inline bool awaits_bias(const RecognisedForward::Hook& hook) {
 class Silence {
  public:
   void begin() {
-    at::enableRecordFunction(false);
     is_on_ = true;
+    at::enableRecordFunction(false);
   }
   void end() {
     if (std::exchange(is_on_, false)) at::enableRecordFunction(true);
@@ -370,7 +370,11 @@ inline bool keep_waiting_for(const torch::Tensor& bias, RecognisedForward& forwa
   return true;
 }
 
-inline void run_hooks(RecognisedForward& forward) {
+inline void run_hooks(RecognisedForward& forward, ThreadState& thread) {
+  const bool is_ours =
+      std::all_of(forward.hooks.begin(), forward.hooks.end(),
+                  [](const auto& hook) { return hook.target->code() == HookCode::Tracker; });
+  if (!is_ours) thread.of_operator.end();  // the program may look at what its hooks run
   ForwardCall call{std::move(forward.input), std::move(forward.outputs), false};
   for (const RecognisedForward::Hook& hook : forward.hooks) {
     call.training = hook.training;
@@ -416,7 +420,7 @@ inline void end_wait_without_bias(RecognisedForward& forward, bool other_bias,
     keep_waiting_for({}, forward);
   }
   const NestedScope nested(thread);
-  run_hooks(forward);
+  run_hooks(forward, thread);
 }
 
 /// Ends the wait for a bias at the operator that comes next. Returns the forward if that operator
@@ -471,19 +475,25 @@ inline void finish(RecognisedForward& forward, const at::RecordFunction& functio
   if (std::any_of(forward.hooks.begin(), forward.hooks.end(), awaits_bias)) {
     thread.awaiting_bias = std::make_unique<RecognisedForward>(std::move(forward));
   } else {
-    run_hooks(forward);
+    run_hooks(forward, thread);
   }
 }
 
-/// Whether a step of backward is worth silence: whether nobody but us listens to what it runs, and
-/// it runs several operators. Other callbacks may be for operators or for scopes that a program
-/// names, and not for the step itself. Of the steps of a linear layer two run one operator alone.
+/// Whether nobody but us listens to an operator or a step, nor to the operators within it.
+inline bool is_for_us_alone(const at::RecordFunction& function) {
+  return is_for_one_callback(function) && !at::hasThreadLocalCallbacks();
+}
+
+/// Whether a step of backward is worth silence: one of LibTorch's own, "AddmmBackward0", which runs
+/// nothing of the program's, for us alone, and several operators. The turning back of a weight,
+/// "TBackward0", is a single one.
 inline bool is_worth_silence(const at::RecordFunction& step) {
   const std::string_view name = step.name();
-  return name != "torch::autograd::AccumulateGrad" && name != "TBackward0" &&
-         is_for_one_callback(step) &&
-         at::getStepCallbacks(at::RecordScope::FUNCTION).callbacks_.size() == 1 &&
-         at::getStepCallbacks(at::RecordScope::USER_SCOPE).empty();
+  constexpr std::string_view kOwn = "Backward0";
+  const bool is_own = name.size() > kOwn.size() && name.find(':') == std::string_view::npos &&
+                      name.substr(name.size() - kOwn.size()) == kOwn;
+  return is_own && name != "TBackward0" && is_for_us_alone(step) &&
+         at::getStepCallbacks(at::RecordScope::FUNCTION).callbacks_.size() == 1;
 }
 
 // LibTorch calls on_operator_end() for whatever on_operator_start() was called for, even where that
@@ -492,8 +502,8 @@ inline bool is_worth_silence(const at::RecordFunction& step) {
 inline std::unique_ptr<at::ObserverContext> on_operator_start(const at::RecordFunction& function) {
   ThreadState& thread = thread_state();
   if (function.scope() == at::RecordScope::BACKWARD_FUNCTION) {
-    end_wait();
     const bool is_outermost = thread.backward_depth++ == 0;
+    end_wait();
     if (is_outermost && is_worth_silence(function)) thread.of_backward.begin();
     return {};
   }
@@ -505,7 +515,7 @@ inline std::unique_ptr<at::ObserverContext> on_operator_start(const at::RecordFu
   const NestedScope own(thread);  // looking at weights may run operators
   auto forward = recognise(function, thread);
   // What a layer runs within its operator is no forward, nor what hooks run.
-  if (forward && is_of_libtorch && is_for_one_callback(function)) thread.of_operator.begin();
+  if (forward && is_of_libtorch && is_for_us_alone(function)) thread.of_operator.begin();
   tell_watchers(thread, [&](OperatorWatcher& watcher) { watcher.begin(function); });
   return forward;
 }

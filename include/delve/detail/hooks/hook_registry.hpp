@@ -33,14 +33,21 @@ inline const c10::StorageImpl* storage_of(const torch::Tensor& tensor) {
   return tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
 }
 
+/// Whose code a hook runs.
+enum class HookCode {
+  Program,  ///< the user's, which may run anything
+  Tracker,  ///< ours, which runs operators that no other hook is to see
+};
+
 /// One registered hook, and the module that it watches without owning it.
 class HookTarget {
  public:
-  HookTarget(const ModuleView& module, const LayerKind& kind, ForwardHook hook)
-      : kind_(kind), module_(module), hook_(std::move(hook)) {}
+  HookTarget(const ModuleView& module, const LayerKind& kind, ForwardHook hook, HookCode code)
+      : kind_(kind), module_(module), hook_(std::move(hook)), code_(code) {}
 
   [[nodiscard]] const LayerKind& kind() const { return kind_; }
   [[nodiscard]] const ModuleReference& module() const { return module_; }
+  [[nodiscard]] HookCode code() const { return code_; }
 
   /// Runs the hook unless it was removed. What it throws is kept: LibTorch would swallow it.
   void run(const ForwardCall& call) noexcept {
@@ -79,6 +86,7 @@ class HookTarget {
   const LayerKind& kind_;
   ModuleReference module_;
   ForwardHook hook_;
+  HookCode code_;
   std::atomic<bool> removed_{false};
   std::atomic<bool> ambiguous_{false};
   std::atomic<bool> alone_{false};
