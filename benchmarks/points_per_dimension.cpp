@@ -4,15 +4,13 @@
 // tracker with all of them and one for each number of points, on one network while it trains.
 
 #include <algorithm>  // std::max
-#include <cmath>      // std::abs, std::isfinite
+#include <cmath>      // std::abs
 #include <cstddef>    // std::size_t
 #include <cstdint>    // std::int64_t, std::uint64_t
 #include <memory>     // std::make_unique, std::unique_ptr
-#include <stdexcept>  // std::runtime_error
 #include <string>     // std::string
 #include <vector>     // std::vector
 
-#include <torch/nn/functional/loss.h>
 #include <torch/nn/modules/container/any.h>
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
@@ -20,6 +18,7 @@
 #include <delve/delve.hpp>
 
 #include "measure.hpp"
+#include "picture_steps.hpp"
 #include "resnet.hpp"
 #include "training.hpp"
 #include "vgg.hpp"
@@ -104,28 +103,18 @@ void run(const PointsSettings& settings) {
     others.push_back(tracker_of(model, fewer.points_per_dimension(points)));
   }
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {
-    double loss_sum = 0;
+    double loss = 0;
     const double seconds = benchmarks::seconds([&] {
-      for (int step = 0; step < settings.steps; ++step) {
-        const torch::Tensor which =
-            torch::randint(data.size(), {settings.batch_size}, torch::kLong).to(data.device());
-        const torch::Tensor loss = torch::nn::functional::cross_entropy(
-            model.forward(data.inputs(which)), data.labels(which));
-        optimizer.zero_grad();
-        loss.backward();
-        optimizer.step();
-        loss_sum += loss.item<double>();
-        if (!std::isfinite(loss_sum)) {
-          throw std::runtime_error("the training diverged: choose a lower --learning-rate");
-        }
-      }
+      loss = benchmarks::train_steps(data, settings, optimizer, [&](const torch::Tensor& pictures) {
+        return model.forward(pictures);
+      });
     });
     const delve::EpochRecord exact = all->add_saturations();
     benchmarks::Line("training")
         .add("model", settings.model)
         .add("seed", static_cast<int>(settings.seed))
         .add("epoch", epoch)
-        .add("loss", loss_sum / settings.steps)
+        .add("loss", loss)
         .add("seconds", seconds)
         .print();
     for (std::size_t i = 0; i < others.size(); ++i) {

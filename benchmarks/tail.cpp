@@ -8,13 +8,13 @@
 #include <string>   // std::string
 
 #include <fmt/format.h>
-#include <torch/nn/functional/loss.h>
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
 #include <CLI/CLI.hpp>
 #include <delve/delve.hpp>
 
 #include "measure.hpp"
+#include "picture_steps.hpp"
 #include "training.hpp"
 #include "vgg.hpp"
 
@@ -51,17 +51,9 @@ void run(const TailSettings& settings) {
   delve::CheckLayerSat all(
       "", "csv", model, delve::CheckLayerSatOptions(options).stats({"lsat", "idim", "explained"}));
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {
-    double loss_sum = 0;
-    for (int step = 0; step < settings.steps; ++step) {
-      const torch::Tensor which =
-          torch::randint(data.size(), {settings.batch_size}, torch::kLong).to(data.device());
-      const torch::Tensor loss = torch::nn::functional::cross_entropy(
-          model->forward(data.inputs(which)), data.labels(which));
-      optimizer.zero_grad();
-      loss.backward();
-      optimizer.step();
-      loss_sum += loss.item<double>();
-    }
+    const double loss = benchmarks::train_steps(
+        data, settings, optimizer,
+        [&](const torch::Tensor& pictures) { return model->forward(pictures); });
     delve::EpochRecord of_leading;
     delve::EpochRecord of_all;
     const double leading_seconds =
@@ -69,7 +61,7 @@ void run(const TailSettings& settings) {
     const double all_seconds = benchmarks::seconds([&] { of_all = all.add_saturations(); });
     benchmarks::Line("tail")
         .add("epoch", epoch)
-        .add("loss", loss_sum / settings.steps)
+        .add("loss", loss)
         .add("leading_seconds", leading_seconds)
         .add("all_seconds", all_seconds)
         .add("idim", dimensionalities(of_leading))
